@@ -1,0 +1,3 @@
+//! cargo board: host, demo, test, bench.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The operator's verbs: parsed once, answered as tables or JSON.

@@ -1,0 +1,3 @@
+//! edgectl: the operator's command line, over SSH.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! edged decides: it owns the desired state and every protocol.
+
+fn main() {}

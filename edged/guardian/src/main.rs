@@ -1,0 +1,3 @@
+//! edged-guardian changes the host network, and nothing else.
+
+fn main() {}

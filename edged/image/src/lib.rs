@@ -1,0 +1,1 @@
+//! Images: registries, archives and the content store.

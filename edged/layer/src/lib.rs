@@ -1,0 +1,1 @@
+//! Unpacks one untrusted layer beneath one folder, and nowhere else.

@@ -1,0 +1,1 @@
+//! The MEC interfaces over HTTP: tokens, readiness and the service registry.

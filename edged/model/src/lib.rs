@@ -1,0 +1,27 @@
+//! What an application is, what is wanted of it, and what to do next. Pure: no I/O, no clock, no randomness but ids.
+//!
+//! [`AppSpec`] is what somebody asked for, [`AppInstance`] is that wish with an identity and a pinned image,
+//! [`Observed`] is what the world shows of it, and [`plan`] names the next [`Action`]s. Everything else in the
+//! workspace either parses into these types or executes what `plan` says.
+
+mod app;
+mod digest;
+mod ids;
+mod lease;
+mod observed;
+mod plan;
+mod reference;
+mod state;
+
+pub use app::{
+    AppInstance, AppSpec, Bytes, EnvName, Goal, Limits, MilliCpus, Mqtt, Network, ParseValueError,
+    PinnedImage, Probe, ProbeKind, Probes, Protocol, PublishedPort, RestartPolicy, ServiceSpec,
+    StopPolicy, TopicFilter,
+};
+pub use digest::{Digest, ParseDigestError};
+pub use ids::{AppName, InstanceId, ParseIdError, ServiceName};
+pub use lease::{Lease, LeaseNumber};
+pub use observed::{ContainerState, ExitCode, Observed};
+pub use plan::{Action, plan};
+pub use reference::{ImageReference, ImageTag, ParseReferenceError};
+pub use state::InstanceState;

@@ -1,0 +1,1 @@
+//! Accounts on the broker and the announcements under events/.

@@ -1,0 +1,1 @@
+//! Addresses and policy of the application network.

@@ -1,0 +1,90 @@
+//! What edged may ask of the guardian: links and one policy, nothing else.
+
+use std::net::IpAddr;
+
+use edged_model::{InstanceId, Lease, PublishedPort};
+use serde::{Deserialize, Serialize};
+
+use crate::Refusal;
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "command",
+    content = "data",
+    rename_all = "kebab-case",
+    deny_unknown_fields
+)]
+pub enum Command {
+    /// What is there?
+    Observe {},
+    /// Make the link of a place and move its far end into the instance's network namespace. Idempotent.
+    Attach {
+        /// Whose namespace.
+        instance: InstanceId,
+        /// Which place.
+        lease: Lease,
+    },
+    /// Take the link of a place away. Idempotent.
+    Detach {
+        /// Which place.
+        lease: Lease,
+    },
+    /// Replace the whole policy in one transaction of the kernel.
+    Apply {
+        /// The policy of the whole node.
+        policy: Policy,
+    },
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", content = "data", rename_all = "kebab-case")]
+pub enum Reply {
+    /// It is done: the kernel has it.
+    Done {},
+    /// What the kernel shows.
+    Observed {
+        /// Places whose link is up on the host and whose far end is in a namespace.
+        links: Vec<edged_model::LeaseNumber>,
+        /// [`Policy::fingerprint`] of the policy in force, kept by the kernel beside the rules; `None`: no table.
+        policy: Option<String>,
+    },
+    /// It was not done.
+    Refused(Refusal),
+}
+
+/// Everything the firewall must hold: one entry an instance, default deny.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Policy {
+    /// Instances, ordered by place.
+    pub apps: Vec<AppPolicy>,
+}
+
+/// What one instance may do. It may always reach the gateway's own services.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AppPolicy {
+    /// Whose.
+    pub instance: InstanceId,
+    /// Its place; packets from its link with another source address are dropped.
+    pub lease: Lease,
+    /// Addresses of other instances that it may open connections to.
+    pub reach: Vec<IpAddr>,
+    /// Ports of the box that lead to it.
+    pub publish: Vec<PublishedPort>,
+    /// Whether it may leave through the uplink.
+    pub egress: bool,
+}
+
+impl Policy {
+    /// A short text that differs when the policy does (FNV-1a over its JSON): compared with what the kernel keeps.
+    pub fn fingerprint(&self) -> String {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        let hash = json.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        format!("{hash:016x}")
+    }
+}

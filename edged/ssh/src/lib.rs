@@ -1,0 +1,1 @@
+//! The door: an SSH server that takes keys and verbs, nothing else.

@@ -1,0 +1,1 @@
+//! Durable state: applications, leases and secrets in SQLite.

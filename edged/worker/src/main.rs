@@ -1,0 +1,3 @@
+//! edged-worker runs containers: layers, libcontainer, exec.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! A sample MEC application: sensor readings as a page and a JSON API.
+
+fn main() {}

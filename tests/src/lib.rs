@@ -1,0 +1,1 @@
+//! Black-box tests: a real node, looked at from outside.
