@@ -71,6 +71,8 @@ pub struct Observed {
     pub ready: bool,
     /// Its names are in the zone and its entry in the registry.
     pub announced: bool,
+    /// Somebody asked for another start of an ended container, whatever its restart policy.
+    pub again: bool,
     /// Applications it depends on that are not ready.
     pub waits_for: Option<crate::AppName>,
 }

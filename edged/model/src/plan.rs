@@ -68,6 +68,7 @@ fn run(restart: RestartPolicy, seen: &Observed) -> Option<Action> {
         ContainerState::Stopping => None,
         ContainerState::Exited { code } => {
             let again = match restart {
+                _ if seen.again => true,
                 RestartPolicy::Always => true,
                 RestartPolicy::OnFailure => code != ExitCode::Code(0),
                 RestartPolicy::Never => false,
@@ -76,7 +77,7 @@ fn run(restart: RestartPolicy, seen: &Observed) -> Option<Action> {
         }
         ContainerState::Created if seen.link => Some(Action::StartContainer),
         ContainerState::Created => Some(Action::AttachLink),
-        ContainerState::Absent => Some(make(seen)?),
+        ContainerState::Absent => make(seen),
     }
 }
 
@@ -121,3 +122,6 @@ fn undo(seen: &Observed) -> Option<Action> {
     }
     seen.policy.then_some(Action::DenyTraffic)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,260 @@
-//! Durable state: applications, leases and secrets in SQLite.
+//! Durable state: applications, their secrets and the services they announced, in SQLite.
+//!
+//! One writer (edged), write-ahead log, one transaction a change, `synchronous = FULL`: a change that was answered
+//! survives a power cut. What can be seen in the kernel, the broker or the worker is never written here.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use edged_model::{AppInstance, Goal, InstanceId};
+use edged_protocol::Secret;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+
+mod service;
+
+pub use service::StoredService;
+
+/// The layout this program writes, kept in SQLite's `user_version`.
+const SCHEMA_VERSION: i64 = 1;
+/// How long a locked database is waited for: only `sqlite3` in a person's hands can hold it.
+const BUSY: Duration = Duration::from_secs(5);
+
+const SCHEMA: &str = "
+    CREATE TABLE instance (
+        id            TEXT PRIMARY KEY,
+        name          TEXT NOT NULL UNIQUE,
+        lease         INTEGER NOT NULL UNIQUE,
+        goal          TEXT NOT NULL,
+        document      TEXT NOT NULL,
+        mqtt_password TEXT NOT NULL,
+        client_secret TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE service (
+        id       TEXT PRIMARY KEY,
+        instance TEXT NOT NULL REFERENCES instance (id) ON DELETE CASCADE,
+        document TEXT NOT NULL
+    ) STRICT;
+";
+
+/// Why state was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full: nothing was changed.
+    #[error("{path} cannot grow: the disk is full; remove images with `rmi` and try again")]
+    Full {
+        /// The database.
+        path: PathBuf,
+    },
+    /// Another instance has the name.
+    #[error("an application named {0:?} exists; choose another name or `rm` it first")]
+    NameTaken(String),
+    /// A newer program wrote the file.
+    #[error("{path} was written by a newer version (schema {found}); install that version again")]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+    },
+    /// A row that this program cannot read.
+    #[error("{path}: the row of {id} cannot be read: {source}")]
+    Row {
+        /// The database.
+        path: PathBuf,
+        /// Which row.
+        id: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// Anything else SQLite says.
+    #[error("{operation} in {path} failed: {source}")]
+    Sqlite {
+        /// The database.
+        path: PathBuf,
+        /// What was done.
+        operation: &'static str,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+/// The secrets of an instance: made with it, gone with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Password of its account on the broker.
+    pub mqtt_password: Secret,
+    /// Its OAuth 2.0 client secret (RFC 6749, 2.3.1).
+    pub client_secret: Secret,
+}
+
+/// The open database.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl Store {
+    /// Opens or makes the database.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let at = |operation| move |source| failed(path, operation, source);
+        let mut connection = Connection::open(path).map_err(at("opening"))?;
+        connection.busy_timeout(BUSY).map_err(at("opening"))?;
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
+            )
+            .map_err(at("setting up"))?;
+        let transaction = connection.transaction().map_err(at("setting up"))?;
+        let version: i64 = transaction
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(at("setting up"))?;
+        match version {
+            0 => {
+                transaction
+                    .execute_batch(SCHEMA)
+                    .map_err(at("making the tables"))?;
+                transaction
+                    .pragma_update(None, "user_version", SCHEMA_VERSION)
+                    .map_err(at("setting up"))?;
+            }
+            SCHEMA_VERSION => {}
+            found => {
+                return Err(StoreError::Newer {
+                    path: path.to_owned(),
+                    found,
+                });
+            }
+        }
+        transaction.commit().map_err(at("making the tables"))?;
+        Ok(Self {
+            path: path.to_owned(),
+            connection,
+        })
+    }
+
+    /// Every instance with its secrets, by name.
+    pub fn instances(&self) -> Result<Vec<(AppInstance, Credentials)>, StoreError> {
+        let at = |source| self.failed("reading instances", source);
+        let mut statement = self
+            .connection
+            .prepare("SELECT id, goal, document, mqtt_password, client_secret FROM instance ORDER BY name")
+            .map_err(at)?;
+        let rows = statement
+            .query_map([], |row| {
+                let texts: [String; 5] = [
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get(4)?,
+                ];
+                Ok(texts)
+            })
+            .map_err(at)?;
+        let mut instances = Vec::new();
+        for row in rows {
+            let [id, goal, document, mqtt_password, client_secret] = row.map_err(at)?;
+            let unreadable = |source| StoreError::Row {
+                path: self.path.clone(),
+                id: id.clone(),
+                source,
+            };
+            let mut instance: AppInstance = serde_json::from_str(&document).map_err(unreadable)?;
+            // The goal has a column of its own, so that changing it rewrites one word.
+            instance.goal =
+                serde_json::from_value(serde_json::Value::String(goal)).map_err(unreadable)?;
+            let credentials = Credentials {
+                mqtt_password: Secret::new(mqtt_password),
+                client_secret: Secret::new(client_secret),
+            };
+            instances.push((instance, credentials));
+        }
+        Ok(instances)
+    }
+
+    /// Adds an instance with its secrets.
+    pub fn insert(
+        &self,
+        instance: &AppInstance,
+        credentials: &Credentials,
+    ) -> Result<(), StoreError> {
+        let document = self.encode(instance.id.as_str(), instance)?;
+        let result = self.connection.execute(
+            "INSERT INTO instance (id, name, lease, goal, document, mqtt_password, client_secret)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                instance.id.as_str(),
+                instance.spec.name.as_str(),
+                instance.lease.get(),
+                goal_text(instance.goal),
+                document,
+                credentials.mqtt_password.expose(),
+                credentials.client_secret.expose(),
+            ],
+        );
+        match result {
+            Ok(_) => Ok(()),
+            Err(source) if source.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                Err(StoreError::NameTaken(instance.spec.name.to_string()))
+            }
+            Err(source) => Err(self.failed("adding an instance", source)),
+        }
+    }
+
+    /// Changes what is wanted of an instance; an unknown id changes nothing.
+    pub fn set_goal(&self, id: &InstanceId, goal: Goal) -> Result<(), StoreError> {
+        self.connection
+            .execute(
+                "UPDATE instance SET goal = ?2 WHERE id = ?1",
+                params![id.as_str(), goal_text(goal)],
+            )
+            .map(drop)
+            .map_err(|source| self.failed("changing a goal", source))
+    }
+
+    /// Forgets an instance, its secrets and its services.
+    pub fn forget(&self, id: &InstanceId) -> Result<(), StoreError> {
+        self.connection
+            .execute("DELETE FROM instance WHERE id = ?1", [id.as_str()])
+            .map(drop)
+            .map_err(|source| self.failed("forgetting an instance", source))
+    }
+
+    fn encode<T: serde::Serialize>(&self, id: &str, value: &T) -> Result<String, StoreError> {
+        serde_json::to_string(value).map_err(|source| StoreError::Row {
+            path: self.path.clone(),
+            id: id.to_owned(),
+            source,
+        })
+    }
+
+    fn failed(&self, operation: &'static str, source: rusqlite::Error) -> StoreError {
+        failed(&self.path, operation, source)
+    }
+}
+
+fn failed(path: &Path, operation: &'static str, source: rusqlite::Error) -> StoreError {
+    if source.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+        StoreError::Full {
+            path: path.to_owned(),
+        }
+    } else {
+        StoreError::Sqlite {
+            path: path.to_owned(),
+            operation,
+            source,
+        }
+    }
+}
+
+fn goal_text(goal: Goal) -> &'static str {
+    match goal {
+        Goal::Running => "running",
+        Goal::Stopped => "stopped",
+        Goal::Removed => "removed",
+    }
+}
+
+#[cfg(test)]
+mod tests;
