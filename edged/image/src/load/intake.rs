@@ -1,0 +1,299 @@
+//! Taking the files of an archive in any order, and making images of them at its end.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use edged_model::{Digest, ImageReference};
+use oci_spec::image::{
+    Descriptor, ImageConfiguration, ImageIndex, ImageManifest, ImageManifestBuilder, MediaType,
+};
+use serde::Deserialize;
+
+use super::archive::{SUBJECT, failed};
+use super::naming;
+use crate::document::{Blob, DOCUMENT_MAX, Document, INDEX_DEPTH_MAX, json};
+use crate::store::{BlobWriter, CHUNK};
+use crate::{Architecture, ContentStore, Image, ImageError, LayerMediaType, Pin, Refusal};
+
+/// What an archive has shown so far.
+pub(super) struct Intake {
+    store: ContentStore,
+    /// Blobs by the name of their entry.
+    files: BTreeMap<String, Taken>,
+    /// Other names of entries.
+    links: BTreeMap<String, String>,
+    index: Option<Vec<u8>>,
+    manifests: Option<Vec<u8>>,
+}
+
+/// A blob that is in the store.
+struct Taken {
+    pin: Pin,
+    size: u64,
+    media_type: LayerMediaType,
+}
+
+/// An entry of docker's `manifest.json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+impl Intake {
+    pub(super) fn new(store: ContentStore) -> Self {
+        Self {
+            store,
+            files: BTreeMap::new(),
+            links: BTreeMap::new(),
+            index: None,
+            manifests: None,
+        }
+    }
+
+    /// Takes a regular file.
+    pub(super) fn file(&mut self, name: &str, content: &mut impl Read) -> Result<(), ImageError> {
+        match name {
+            "index.json" => self.index = Some(document("index", content)?),
+            "manifest.json" => self.manifests = Some(document("manifest.json", content)?),
+            _ => match naming::blob(name) {
+                naming::Name::Blob(expected) => self.blob(name, Some(expected), content)?,
+                naming::Name::Unhashed => self.blob(name, None, content)?,
+                naming::Name::Other => {}
+            },
+        }
+        Ok(())
+    }
+
+    /// Takes a link between entries.
+    pub(super) fn link(&mut self, name: &str, target: &[u8]) {
+        let target = String::from_utf8_lossy(target);
+        if let Some(target) = naming::beside(name, &target) {
+            self.links.insert(name.to_owned(), target);
+        }
+    }
+
+    fn blob(
+        &mut self,
+        name: &str,
+        expected: Option<Digest>,
+        content: &mut impl Read,
+    ) -> Result<(), ImageError> {
+        let mut writer = BlobWriter::spool(&self.store, SUBJECT)?;
+        let mut buffer = vec![0; CHUNK];
+        let mut media_type = None;
+        loop {
+            let count = content.read(&mut buffer).map_err(|error| failed(&error))?;
+            let Some(chunk) = buffer.get(..count).filter(|chunk| !chunk.is_empty()) else {
+                break;
+            };
+            media_type.get_or_insert_with(|| packed_as(chunk));
+            writer.write(chunk)?;
+        }
+        // Checked before it gets its name in the store, where the wrong digest would be a blob like any other.
+        if let Some(expected) = expected {
+            writer.expect(&expected)?;
+        }
+        let (pin, size) = writer.finish()?;
+        let media_type = media_type.unwrap_or(LayerMediaType::Tar);
+        self.files.insert(
+            name.to_owned(),
+            Taken {
+                pin,
+                size,
+                media_type,
+            },
+        );
+        Ok(())
+    }
+
+    /// Makes and records the images.
+    pub(super) fn finish(self, name: Option<&ImageReference>) -> Result<Vec<Image>, ImageError> {
+        let refused = |reason| ImageError::refused(SUBJECT, reason);
+        let mut pins = Vec::new();
+        let named = match (&self.index, &self.manifests) {
+            (None, None) => return Err(refused(Refusal::NoArchiveIndex)),
+            (Some(index), manifests) => {
+                let index: ImageIndex = json("index", index).map_err(refused)?;
+                let found = self.from_index(&index)?;
+                match manifests {
+                    // Older tools name their images in manifest.json alone.
+                    Some(manifests)
+                        if found.iter().any(|(_, names)| names.is_empty()) && name.is_none() =>
+                    {
+                        self.from_saved(manifests, &mut pins)?
+                    }
+                    _ => found,
+                }
+            }
+            (None, Some(manifests)) => self.from_saved(manifests, &mut pins)?,
+        };
+        let single = named.len() == 1;
+        let mut images = Vec::new();
+        for (manifest, mut names) in named {
+            if names.is_empty() {
+                let name = name
+                    .filter(|_| single)
+                    .ok_or_else(|| refused(Refusal::Nameless(manifest.clone())))?;
+                names.push(name.clone());
+            }
+            for name in names {
+                images.push(self.store.read_image(&name, &manifest)?);
+            }
+        }
+        // Recorded last: an archive is loaded whole or not at all.
+        for image in &images {
+            self.store.record(&image.reference, &image.manifest)?;
+        }
+        Ok(images)
+    }
+
+    /// The images of an OCI layout, with the names that it gives them.
+    fn from_index(
+        &self,
+        index: &ImageIndex,
+    ) -> Result<Vec<(Digest, Vec<ImageReference>)>, ImageError> {
+        let refused = |reason| ImageError::refused(SUBJECT, reason);
+        let mut found = Vec::new();
+        for entry in index.manifests() {
+            let names = naming::annotated(entry).map_err(refused)?;
+            found.push((self.descend(entry)?, names));
+        }
+        Ok(found)
+    }
+
+    fn descend(&self, entry: &Descriptor) -> Result<Digest, ImageError> {
+        let refused = |reason| ImageError::refused(SUBJECT, reason);
+        let mut entry = entry.clone();
+        for _ in 0..=INDEX_DEPTH_MAX {
+            let blob = Blob::document(&entry, "manifest").map_err(refused)?;
+            let name = format!("blobs/sha256/{}", blob.digest.hex());
+            let taken = self.taken(&name)?;
+            if taken.size != blob.size {
+                let (digest, described) = (blob.digest, blob.size);
+                return Err(refused(Refusal::WrongSize {
+                    digest,
+                    described,
+                    found: taken.size,
+                }));
+            }
+            let bytes = self.store.read_document(&blob.digest)?;
+            let announced = entry.media_type().to_string();
+            match Document::parse(&bytes, Some(&announced)).map_err(refused)? {
+                Document::Manifest(manifest) => {
+                    // All of it must be in the archive: what happens to be in the store is not pinned by this load.
+                    for needed in manifest.layers().iter().chain([manifest.config()]) {
+                        let needed = Blob::described(needed).map_err(refused)?;
+                        self.taken(&format!("blobs/sha256/{}", needed.digest.hex()))?;
+                    }
+                    return Ok(blob.digest);
+                }
+                Document::Index(index) => {
+                    entry = Architecture::host()
+                        .choose(&index)
+                        .map_err(refused)?
+                        .clone()
+                }
+            }
+        }
+        Err(refused(Refusal::IndexTooDeep(INDEX_DEPTH_MAX)))
+    }
+
+    /// The images of a `docker save`, each with a manifest that we write for it and pin into `pins`.
+    fn from_saved(
+        &self,
+        manifests: &[u8],
+        pins: &mut Vec<Pin>,
+    ) -> Result<Vec<(Digest, Vec<ImageReference>)>, ImageError> {
+        let refused = |reason| ImageError::refused(SUBJECT, reason);
+        let saved: Vec<Saved> = json("manifest.json", manifests).map_err(refused)?;
+        let mut found = Vec::new();
+        for image in saved {
+            let names =
+                naming::tagged(image.repo_tags.as_deref().unwrap_or_default()).map_err(refused)?;
+            let pin = self.write_manifest(&image)?;
+            found.push((pin.digest().clone(), names));
+            pins.push(pin);
+        }
+        Ok(found)
+    }
+
+    fn write_manifest(&self, image: &Saved) -> Result<Pin, ImageError> {
+        let refused = |reason| ImageError::refused(SUBJECT, reason);
+        let syntax = |error: oci_spec::OciSpecError| {
+            refused(Refusal::Syntax {
+                document: "manifest.json",
+                reason: error.to_string(),
+            })
+        };
+        let config = self.taken(&image.config)?;
+        // Parsed here for its own message; what it says is checked when the image is read back.
+        let bytes = self.store.read_document(config.pin.digest())?;
+        json::<ImageConfiguration>("configuration", &bytes).map_err(refused)?;
+        let describe = |media_type: MediaType, taken: &Taken| {
+            let digest: oci_spec::image::Digest =
+                taken.pin.digest().as_str().parse().map_err(syntax)?;
+            Ok::<_, ImageError>(Descriptor::new(media_type, taken.size, digest))
+        };
+        let mut layers = Vec::new();
+        for name in &image.layers {
+            let taken = self.taken(name)?;
+            layers.push(describe(MediaType::from(taken.media_type.as_str()), taken)?);
+        }
+        let manifest: ImageManifest = ImageManifestBuilder::default()
+            .schema_version(2u32)
+            .media_type(MediaType::ImageManifest)
+            .config(describe(MediaType::ImageConfig, config)?)
+            .layers(layers)
+            .build()
+            .map_err(syntax)?;
+        let bytes = serde_json::to_vec(&manifest).map_err(|error| {
+            refused(Refusal::Syntax {
+                document: "manifest.json",
+                reason: error.to_string(),
+            })
+        })?;
+        self.store.write_document(SUBJECT, &bytes)
+    }
+
+    /// A file of the archive, by its name or through one link.
+    fn taken(&self, name: &str) -> Result<&Taken, ImageError> {
+        let through_link = || self.files.get(self.links.get(name)?);
+        let short: String = name.chars().take(100).collect();
+        let lacks = || ImageError::refused(SUBJECT, Refusal::ArchiveLacks(format!("{short:?}")));
+        self.files.get(name).or_else(through_link).ok_or_else(lacks)
+    }
+}
+
+/// A small file, whole.
+fn document(document: &'static str, content: &mut impl Read) -> Result<Vec<u8>, ImageError> {
+    let mut bytes = Vec::new();
+    let bound = u64::try_from(DOCUMENT_MAX)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
+    content
+        .take(bound)
+        .read_to_end(&mut bytes)
+        .map_err(|error| failed(&error))?;
+    if bytes.len() > DOCUMENT_MAX {
+        return Err(ImageError::refused(
+            SUBJECT,
+            Refusal::DocumentTooLarge {
+                document,
+                limit: DOCUMENT_MAX,
+            },
+        ));
+    }
+    Ok(bytes)
+}
+
+/// How a layer is packed, by its first bytes (RFC 1952, RFC 8878).
+fn packed_as(start: &[u8]) -> LayerMediaType {
+    match start {
+        [0x1f, 0x8b, ..] => LayerMediaType::TarGzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => LayerMediaType::TarZstd,
+        _ => LayerMediaType::Tar,
+    }
+}
