@@ -139,7 +139,7 @@ fn is_registry(text: &str) -> bool {
     let (host, port) = text
         .split_once(':')
         .map_or((text, None), |(host, port)| (host, Some(port)));
-    let host_ok = !host.is_empty()
+    let host_ok = host.starts_with(|c: char| c.is_ascii_alphanumeric())
         && host
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
