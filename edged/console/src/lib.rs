@@ -1,1 +1,38 @@
 //! The operator's verbs: parsed once, answered as tables or JSON.
+//!
+//! A line such as `ps -o json` comes from the door (SSH), is parsed by [`Command`], done by whatever implements
+//! [`Platform`], and answered on the caller's own streams by [`execute`]. `edgectl` sends the same words, so both
+//! ways in show the same bytes.
+//!
+//! It refuses to know how anything is done: no socket, no store and no container is touched here. It keeps nothing
+//! between two lines and starts no task: [`execute`] is one future, and dropping it (the client has gone) drops every
+//! channel it was given by the platform, which is how the platform learns of it. Every channel is bounded.
+//!
+//! Invariants: standard output carries the answer and nothing else; progress, errors and hints go to standard error;
+//! a colour never says what a word does not say; exit codes are those of [`ExitStatus`].
+
+mod error;
+mod execute;
+mod health;
+mod measure;
+mod platform;
+mod progress;
+mod render;
+mod run;
+mod signal;
+mod table;
+mod verb;
+mod view;
+mod words;
+
+pub use error::{ErrorKind, PlatformError};
+pub use execute::{ExitStatus, Streams, execute, execute_line, help};
+pub use platform::{EXEC_EVENTS, ExecEvent, LOG_LINES, LogQuery, Platform};
+pub use progress::{Progress, Step};
+pub use run::RunArgs;
+pub use verb::{Command, Output, Verb};
+pub use view::{
+    Applications, ImageView, InstanceDetail, InstanceView, LogLine, PartView, StatsView,
+    StatusView, Stream,
+};
+pub use words::{SplitError, quote, split};

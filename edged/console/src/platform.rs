@@ -1,0 +1,133 @@
+//! What a box can do for its operator.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use edged_model::{AppName, AppSpec, ExitCode, ImageReference};
+use tokio::io::AsyncRead;
+use tokio::sync::mpsc;
+
+use crate::{
+    ImageView, InstanceDetail, InstanceView, LogLine, PlatformError, Progress, StatsView,
+    StatusView, Stream,
+};
+
+/// Log lines a platform should buffer for one reader: a screen or two, after which the source waits.
+pub const LOG_LINES: usize = 64;
+/// Events a platform should buffer for one exec: with chunks of 16 KiB, half a mebibyte at most.
+pub const EXEC_EVENTS: usize = 32;
+
+/// Which log lines to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogQuery {
+    /// Whether to go on with new lines.
+    pub follow: bool,
+    /// Only this many of the last kept lines; all where absent.
+    pub tail: Option<u32>,
+}
+
+/// What a running exec tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecEvent {
+    /// It wrote.
+    Output {
+        /// Where.
+        stream: Stream,
+        /// What.
+        bytes: Bytes,
+    },
+    /// It has ended and all its output was sent; nothing follows.
+    Ended(ExitCode),
+}
+
+/// What a box can do; the daemon implements it, the tests have a small one of their own.
+///
+/// Any returned future may be dropped at any await, and any returned receiver at any time: the client has gone. What
+/// was accepted by then goes on (an application that was asked for stays asked for); what only serves the client
+/// (a followed log, an exec, half an archive) ends.
+pub trait Platform: Send + Sync + 'static {
+    /// Makes and starts an application. With `wait`, returns when it is ready, has ended, or the time is over;
+    /// without, when it is accepted and durable. A missing image is pulled.
+    fn run(
+        &self,
+        spec: AppSpec,
+        wait: Option<Duration>,
+        progress: Progress,
+    ) -> impl Future<Output = Result<InstanceView, PlatformError>> + Send;
+
+    /// Every application that is wanted, by name.
+    fn list(&self) -> impl Future<Output = Result<Vec<InstanceView>, PlatformError>> + Send;
+
+    /// Everything about one application.
+    fn inspect(
+        &self,
+        name: &AppName,
+    ) -> impl Future<Output = Result<InstanceDetail, PlatformError>> + Send;
+
+    /// Log lines, oldest first; the channel closes after the last one (never, when following a living application).
+    fn logs(
+        &self,
+        name: &AppName,
+        query: LogQuery,
+    ) -> impl Future<Output = Result<mpsc::Receiver<LogLine>, PlatformError>> + Send;
+
+    /// Runs a command in an application's container. `input` closes at the end of the input; without it the command
+    /// has no input. Dropping the receiver ends the command.
+    fn exec(
+        &self,
+        name: &AppName,
+        command: Vec<String>,
+        input: Option<mpsc::Receiver<Bytes>>,
+    ) -> impl Future<Output = Result<mpsc::Receiver<ExecEvent>, PlatformError>> + Send;
+
+    /// Images in the content store.
+    fn images(&self) -> impl Future<Output = Result<Vec<ImageView>, PlatformError>> + Send;
+
+    /// Fetches an image from its registry, or only checks that it is current.
+    fn pull(
+        &self,
+        image: ImageReference,
+        progress: Progress,
+    ) -> impl Future<Output = Result<ImageView, PlatformError>> + Send;
+
+    /// Takes the images of an archive (OCI layout or `docker save`, plain or compressed) until the end of `input`.
+    fn load(
+        &self,
+        input: impl AsyncRead + Send + Unpin,
+        progress: Progress,
+    ) -> impl Future<Output = Result<Vec<ImageView>, PlatformError>> + Send;
+
+    /// Forgets an image that no application uses.
+    fn remove_image(
+        &self,
+        image: &ImageReference,
+    ) -> impl Future<Output = Result<(), PlatformError>> + Send;
+
+    /// Removes an application; returns when nothing of it is left. A running one is refused unless forced.
+    fn remove(
+        &self,
+        name: &AppName,
+        force: bool,
+    ) -> impl Future<Output = Result<(), PlatformError>> + Send;
+
+    /// Stops an application and leaves it so; returns when its container has ended. `grace` replaces the
+    /// application's own time until SIGKILL.
+    fn stop(
+        &self,
+        name: &AppName,
+        grace: Option<Duration>,
+    ) -> impl Future<Output = Result<(), PlatformError>> + Send;
+
+    /// Starts a stopped or ended application; returns when that is accepted and durable.
+    fn start(&self, name: &AppName) -> impl Future<Output = Result<(), PlatformError>> + Send;
+
+    /// What the named applications use, in that order; all running ones where `names` is empty.
+    fn stats(
+        &self,
+        names: &[AppName],
+    ) -> impl Future<Output = Result<Vec<StatsView>, PlatformError>> + Send;
+
+    /// How the box is.
+    fn status(&self) -> impl Future<Output = Result<StatusView, PlatformError>> + Send;
+}

@@ -1,0 +1,149 @@
+//! The verbs and their options.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use edged_model::{AppName, ImageReference};
+
+use crate::RunArgs;
+
+/// One line of the operator.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "edgectl",
+    no_binary_name = true,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    // The answer is the same on every terminal and through a pipe.
+    term_width = 100,
+    about = "Run applications on this box.",
+    after_help = "VERB --help tells more. The same words work as `ssh USER@BOX VERB` and as `edgectl VERB`."
+)]
+pub struct Command {
+    /// How to answer.
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+
+    /// Colour states and headings (edgectl asks for it on a terminal).
+    #[arg(long, global = true)]
+    pub color: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// How to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Words and aligned columns.
+    Table,
+    /// One JSON document; for logs and progress one a line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Verb {
+    /// Make and start an application from an image.
+    Run(Box<RunArgs>),
+    /// List applications.
+    Ps,
+    /// Show what an application has written.
+    Logs(LogsArgs),
+    /// Run a command in an application's container.
+    Exec(ExecArgs),
+    /// Show everything about an application, as JSON.
+    Inspect {
+        /// Which application.
+        name: AppName,
+    },
+    /// List images.
+    Images,
+    /// Fetch an image from its registry.
+    Pull {
+        /// [REGISTRY/]REPOSITORY[:TAG][@sha256:…]
+        image: ImageReference,
+    },
+    /// Take the images of an archive (OCI layout or docker save) from standard input.
+    Load {
+        /// An archive on your own machine; only edgectl can open it.
+        file: Option<String>,
+    },
+    /// Remove applications.
+    Rm {
+        /// Stop them first where they run.
+        #[arg(short, long)]
+        force: bool,
+        /// Which applications.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<AppName>,
+    },
+    /// Remove images that no application uses.
+    Rmi {
+        /// Which images.
+        #[arg(required = true, value_name = "IMAGE")]
+        images: Vec<ImageReference>,
+    },
+    /// Stop applications and leave them stopped.
+    Stop {
+        /// Seconds until SIGKILL, instead of the application's own.
+        #[arg(short, long, value_name = "SECONDS")]
+        time: Option<u32>,
+        /// Which applications.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<AppName>,
+    },
+    /// Start stopped applications.
+    Start {
+        /// Which applications.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<AppName>,
+    },
+    /// Show what applications use.
+    Stats {
+        /// Which applications; all running ones where none is named.
+        #[arg(value_name = "NAME")]
+        names: Vec<AppName>,
+    },
+    /// Show how the box is; ends with 1 where a part of it does not work.
+    Status,
+}
+
+/// Options of `logs`.
+#[derive(Debug, Clone, Args)]
+pub struct LogsArgs {
+    /// Go on with new lines.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only this many of the last lines.
+    #[arg(short = 'n', long, value_name = "LINES")]
+    pub tail: Option<u32>,
+    /// Begin every line with the time of its arrival (UTC).
+    #[arg(short, long)]
+    pub timestamps: bool,
+    /// Which application.
+    pub name: AppName,
+}
+
+/// Options of `exec`.
+#[derive(Debug, Clone, Args)]
+pub struct ExecArgs {
+    /// Pass standard input to the command.
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Which application.
+    pub name: AppName,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
+impl Command {
+    /// Whether the verb reads standard input.
+    pub fn reads_input(&self) -> bool {
+        match &self.verb {
+            Verb::Load { .. } => true,
+            Verb::Exec(exec) => exec.interactive,
+            _ => false,
+        }
+    }
+}

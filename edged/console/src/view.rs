@@ -1,0 +1,162 @@
+//! What the operator sees: these types are the JSON output, and the tables are drawn from them.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use edged_model::{
+    AppName, AppSpec, Bytes, Digest, ExitCode, ImageReference, InstanceId, InstanceState,
+    MilliCpus, PinnedImage, PublishedPort, ServiceName,
+};
+use serde::{Deserialize, Serialize};
+
+/// One application in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceView {
+    /// Its name.
+    pub name: AppName,
+    /// MEC 011 `appInstanceId`.
+    pub id: InstanceId,
+    /// The image it was asked for with.
+    pub image: ImageReference,
+    /// Where it is in its life: `state` and what belongs to that state.
+    #[serde(flatten)]
+    pub state: InstanceState,
+    /// Unix seconds.
+    pub created: u64,
+    /// Unix seconds of the container's start, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started: Option<u64>,
+    /// Times the platform started it again.
+    pub restarts: u32,
+    /// The name that leads to it while it is ready, as `sensor-page.app.example`.
+    pub host_name: String,
+    /// Its IPv4 address.
+    pub v4: Ipv4Addr,
+    /// Its IPv6 address.
+    pub v6: Ipv6Addr,
+    /// Ports of the box that lead to it.
+    pub ports: Vec<PublishedPort>,
+    /// Services it offers.
+    pub services: Vec<ServiceName>,
+}
+
+/// Everything about one application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceDetail {
+    /// What a list shows.
+    #[serde(flatten)]
+    pub view: InstanceView,
+    /// What was asked for.
+    pub spec: AppSpec,
+    /// What runs, fixed when the application was made.
+    pub pinned: PinnedImage,
+    /// Process id of its init on the box, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pid: Option<u32>,
+    /// How its container ended the last time.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_exit: Option<ExitCode>,
+}
+
+/// An image in the content store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageView {
+    /// The names that lead to it; empty for one that lives on only because an application uses it.
+    pub references: Vec<ImageReference>,
+    /// Digest of the manifest of this platform.
+    pub manifest: Digest,
+    /// Stored size of its blobs (shared ones included), bytes.
+    pub size: Bytes,
+    /// How many layers it has.
+    pub layers: u32,
+    /// Unix seconds of its making, where the image says so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub created: Option<u64>,
+    /// Applications that use it.
+    pub used_by: Vec<AppName>,
+}
+
+/// What one application uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatsView {
+    /// Whose.
+    pub name: AppName,
+    /// Processor share over the last moment, where two samples exist.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cpu: Option<MilliCpus>,
+    /// Processor share allowed.
+    pub cpu_limit: MilliCpus,
+    /// Processor time used since the container's start, microseconds.
+    pub cpu_us: u64,
+    /// Memory in use, bytes.
+    pub memory: Bytes,
+    /// Memory allowed, bytes.
+    pub memory_limit: Bytes,
+    /// Processes and threads.
+    pub pids: u64,
+    /// Processes and threads allowed.
+    pub pids_limit: u32,
+}
+
+/// How the box is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusView {
+    /// The platform's version.
+    pub version: String,
+    /// The zone its names are in.
+    pub zone: String,
+    /// Seconds since edged started.
+    pub uptime: u64,
+    /// Counts of applications.
+    pub applications: Applications,
+    /// The parts it is made of and needs.
+    pub parts: Vec<PartView>,
+}
+
+/// Counts of applications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Applications {
+    /// Wanted at all.
+    pub total: u32,
+    /// Ready now.
+    pub ready: u32,
+}
+
+/// One part of the box: the worker, the guardian, the broker, the resolver, the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartView {
+    /// Its name.
+    pub name: String,
+    /// Whether it does its work.
+    pub ok: bool,
+    /// One sentence about how it is.
+    pub detail: String,
+}
+
+/// Standard output or standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// Descriptor 1.
+    Stdout,
+    /// Descriptor 2.
+    Stderr,
+}
+
+/// A line that an application wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogLine {
+    /// Unix milliseconds of its arrival.
+    pub time: u64,
+    /// Where it was written.
+    pub stream: Stream,
+    /// Without its newline.
+    pub text: String,
+}
