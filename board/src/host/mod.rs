@@ -1,0 +1,348 @@
+//! `cargo board host`: a complete node on this machine.
+//!
+//! The three processes and the broker, each as on a device: edged as a user of its own with one capability, the broker
+//! as its package's user, the worker as root, the guardian as what it makes of itself. They are supervised as systemd
+//! would, and end with this process. What a killed worker leaves behind is collected here (a subreaper, as PID 1 is).
+
+mod broker;
+mod daemon;
+mod folder;
+mod place;
+mod signals;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use edged_config::Config;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::WaitOptions;
+
+use crate::install::{self, Consent};
+use crate::line::{self, Line};
+use crate::{process, workspace};
+use daemon::{Daemon, Identity};
+use folder::{EDGED_UID, Folder};
+use place::Place;
+use signals::Signals;
+
+pub use place::free_port;
+
+/// The account of edged on the broker.
+const MQTT_ADMIN: &str = "edged";
+/// The operator's name at the door and on the broker.
+const OPERATOR: &str = "admin";
+/// Longest wait for the gateway's address after the guardian is ready.
+const GATEWAY: Duration = Duration::from_secs(10);
+
+/// Where the node's keys come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Tpm {
+    /// A software TPM.
+    Swtpm,
+    /// Files.
+    None,
+}
+
+/// What kind of node.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Folder of the node's state; it stays when the node ends. A temporary one where left out.
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// JSON file of instances to start with.
+    #[arg(long)]
+    pub seed: Option<PathBuf>,
+    /// Where keys come from.
+    #[arg(long, value_enum, default_value = "none")]
+    pub tpm: Tpm,
+    /// Serve plain HTTP on loopback beside HTTPS.
+    #[arg(long)]
+    pub plain_http: bool,
+    /// Registry (HOST:PORT) that is spoken to without TLS; may be repeated.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub insecure_registry: Vec<String>,
+    /// Use the programs in this folder instead of building them.
+    #[arg(long, hide = true)]
+    pub programs: Option<PathBuf>,
+    /// Missing packages.
+    #[command(flatten)]
+    pub consent: Consent,
+}
+
+/// Starts a node, says where it is, and keeps it until SIGTERM or SIGINT.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    if options.tpm == Tpm::Swtpm {
+        bail!(
+            "--tpm swtpm is not there yet: keys are files until measured trust is built; use --tpm none"
+        );
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!("a node makes namespaces, links and cgroups: run this as root");
+    }
+    let programs = if let Some(folder) = &options.programs {
+        install::ensure(options.consent, &[install::HOST])?;
+        folder.clone()
+    } else {
+        install::ensure(options.consent, &[install::BUILD, install::HOST])?;
+        workspace::build(workspace::Profile::Dev)?
+    };
+    let signals = Signals::listen()?;
+    rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))
+        .context("cannot become the collector of orphans")?;
+    let place = Place::find()?;
+    let folder = Folder::make(options.dir.as_deref(), &place)?;
+    let config = folder.configure(&place, options.plain_http, &options.insecure_registry)?;
+    let mut host = Host::new(options, &programs, &folder, &place, config)?;
+    let result = host.begin(&signals).and_then(|started| {
+        if started {
+            host.serve(&signals)
+        } else {
+            Ok(())
+        }
+    });
+    let ended = host.end();
+    drop(host);
+    result.and(ended)
+}
+
+struct Host<'a> {
+    folder: &'a Folder,
+    place: &'a Place,
+    config: Config,
+    plain_http: bool,
+    worker: Daemon,
+    guardian: Daemon,
+    broker: Daemon,
+    edged: Daemon,
+}
+
+impl<'a> Host<'a> {
+    fn new(
+        options: &Options,
+        programs: &Path,
+        folder: &'a Folder,
+        place: &'a Place,
+        config: Config,
+    ) -> anyhow::Result<Self> {
+        let config_arguments =
+            || -> Vec<OsString> { vec!["--config".into(), folder.config().into()] };
+        let mut edged_arguments = config_arguments();
+        if let Some(seed) = &options.seed {
+            let copy = folder.path.join("seed.json");
+            fs::copy(seed, &copy).with_context(|| format!("cannot read {}", seed.display()))?;
+            edged_arguments.extend(["--seed".into(), copy.into()]);
+        }
+        let daemon = |name, program: &str, arguments, identity| {
+            let program = folder.program(programs, program)?;
+            Daemon::new(name, program, arguments, identity, &folder.path)
+        };
+        let root = Identity::Root;
+        Ok(Self {
+            worker: daemon("worker", "edged-worker", config_arguments(), root)?,
+            guardian: daemon("guardian", "edged-guardian", config_arguments(), root)?,
+            edged: daemon(
+                "edged",
+                "edged",
+                edged_arguments,
+                Identity::Edged(EDGED_UID),
+            )?,
+            broker: broker::daemon(folder)?,
+            folder,
+            place,
+            config,
+            plain_http: options.plain_http,
+        })
+    }
+
+    /// Starts everything in its order; false when a signal came in between.
+    fn begin(&mut self, signals: &Signals) -> anyhow::Result<bool> {
+        self.folder.operator()?;
+        self.edged_once(&["init"])?;
+        self.guardian.start()?;
+        self.worker.start()?;
+        self.guardian.wait_ready()?;
+        self.worker.wait_ready()?;
+        self.wait_gateway()?;
+        self.broker_files()?;
+        self.broker.start()?;
+        self.broker.wait_ready()?;
+        if signals.stop() {
+            return Ok(false);
+        }
+        self.edged.start()?;
+        self.edged.wait_ready()?;
+        self.folder.write_known_hosts(self.place.ports.ssh)?;
+        let line = serde_json::to_string(&self.line()?)?;
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}").and_then(|()| out.flush())?;
+        Ok(true)
+    }
+
+    /// The broker listens on the gateway's address, which the guardian makes.
+    fn wait_gateway(&self) -> anyhow::Result<()> {
+        let addressing = self.config.addressing()?;
+        let deadline = Instant::now() + GATEWAY;
+        while !place::is_here(addressing.gateway4) || !place::is_here6(addressing.gateway6) {
+            if Instant::now() > deadline {
+                bail!(
+                    "the guardian has not made {} with {}: {}",
+                    addressing.prefix,
+                    addressing.gateway4,
+                    self.guardian.last_words()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// edged writes what the broker reads, for the listeners that this node has.
+    fn broker_files(&self) -> anyhow::Result<()> {
+        let ports = self.place.ports;
+        let gateway = self.config.addressing()?.gateway4;
+        self.edged_once(&[
+            "mosquitto",
+            "--folder",
+            &self.folder.path.join("broker").to_string_lossy(),
+            "--plain",
+            &format!("127.0.0.1:{}", ports.mqtt),
+            "--plain",
+            &format!("{gateway}:{}", self.config.mqtt.app_port),
+            "--tls",
+            &format!("127.0.0.1:{}", ports.mqtts),
+            "--operator",
+            OPERATOR,
+        ])?;
+        broker::hand_over(self.folder)
+    }
+
+    /// Runs a short verb of edged, as edged's user.
+    fn edged_once(&self, verb: &[&str]) -> anyhow::Result<String> {
+        let program = self.folder.path.join("bin/edged");
+        let mut command = Identity::Edged(EDGED_UID).command(&program);
+        command.arg("--config").arg(self.folder.config()).args(verb);
+        process::output(&mut command)
+    }
+
+    fn line(&self) -> anyhow::Result<Line> {
+        let ports = self.place.ports;
+        let host = std::net::IpAddr::from(std::net::Ipv4Addr::LOCALHOST);
+        Ok(Line {
+            ready: true,
+            pid: std::process::id(),
+            dir: self.folder.path.clone(),
+            http: self
+                .plain_http
+                .then(|| format!("http://{host}:{}", ports.http)),
+            https: format!("https://{host}:{}", ports.https),
+            ca: self.folder.edged("tls/ca.pem"),
+            ssh: line::Ssh {
+                host,
+                port: ports.ssh,
+                user: OPERATOR.to_owned(),
+                identity: self.folder.identity(),
+                known_hosts: self.folder.known_hosts(),
+            },
+            dns: line::Place {
+                host,
+                port: ports.dns,
+            },
+            mqtt: broker::line(self.folder, host, ports)?,
+            token: self.edged_once(&["token", "--all"])?.trim().to_owned(),
+            netns: None,
+            app_subnet: self.place.subnet4.clone(),
+        })
+    }
+
+    fn daemons(&mut self) -> [&mut Daemon; 4] {
+        [
+            &mut self.edged,
+            &mut self.worker,
+            &mut self.guardian,
+            &mut self.broker,
+        ]
+    }
+
+    /// Keeps everything running until a signal says otherwise.
+    fn serve(&mut self, signals: &Signals) -> anyhow::Result<()> {
+        while !signals.stop() {
+            self.wait(signals)?;
+            signals.clear();
+            self.collect();
+            for daemon in self.daemons() {
+                daemon.take_notifications();
+                if daemon.restart_at().is_some_and(|at| at <= Instant::now()) {
+                    eprintln!("board: starting {} again", daemon.name());
+                    daemon.start()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sleeps until a signal, a notification or the next restart.
+    fn wait(&mut self, signals: &Signals) -> anyhow::Result<()> {
+        let daemons = self.daemons();
+        let next = daemons
+            .iter()
+            .filter_map(|daemon| daemon.restart_at())
+            .min();
+        let timeout = next
+            .map(|at| at.saturating_duration_since(Instant::now()))
+            .map(Timespec::try_from)
+            .transpose()?;
+        let mut ready = vec![PollFd::new(signals.woken(), PollFlags::IN)];
+        ready.extend(
+            daemons
+                .iter()
+                .map(|daemon| PollFd::new(daemon.notifications(), PollFlags::IN)),
+        );
+        match poll(&mut ready, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error).context("poll"),
+        }
+    }
+
+    /// Takes the ends of our own processes, and of those that their parents left to us.
+    fn collect(&mut self) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            for daemon in self.daemons() {
+                if daemon.pid() == Some(pid) {
+                    eprintln!("board: {} ended ({status:?})", daemon.name());
+                    daemon.ended();
+                }
+            }
+        }
+    }
+
+    /// Ends everything and takes away what it made in the kernel. Goes on after an error and tells the first.
+    fn end(&mut self) -> anyhow::Result<()> {
+        self.edged.stop();
+        let purged = [
+            self.purge("edged-worker", "worker"),
+            self.purge("edged-guardian", "guardian"),
+        ];
+        self.worker.stop();
+        self.guardian.stop();
+        self.broker.stop();
+        self.collect();
+        purged.into_iter().collect()
+    }
+
+    fn purge(&self, program: &str, name: &str) -> anyhow::Result<()> {
+        let program = self.folder.path.join("bin").join(program);
+        let mut command = Identity::Root.command(&program);
+        command
+            .arg("--config")
+            .arg(self.folder.config())
+            .arg("purge");
+        process::output(&mut command)
+            .map(drop)
+            .with_context(|| format!("what the {name} made may still be there"))
+    }
+}
