@@ -46,10 +46,13 @@ fn entries(source: impl Read, intake: &mut Intake) -> Result<(), ImageError> {
         if count >= ENTRIES_MAX {
             return Err(refused(Refusal::TooManyEntries(ENTRIES_MAX)));
         }
-        let mut entry = entry.map_err(|error| failed(&error))?;
+        let entry = entry.map_err(|error| failed(&error))?;
         let name = flat(&entry.path_bytes()).map_err(refused)?;
         match entry.header().entry_type() {
-            tar::EntryType::Regular => intake.file(&name, &mut entry)?,
+            tar::EntryType::Regular => {
+                let left = entry.size();
+                intake.file(&name, &mut Whole { entry, left })?;
+            }
             // docker writes a layer that it wrote before as a link to it. A link is another name, looked up among the
             // names of this archive and nowhere else.
             tar::EntryType::Symlink | tar::EntryType::Link => {
@@ -86,6 +89,28 @@ pub(super) fn failed(error: &io::Error) -> ImageError {
         _ => Refusal::Archive(error.to_string()),
     };
     ImageError::refused(SUBJECT, reason)
+}
+
+/// An entry that ends in an error and not in silence when the archive ends within it.
+struct Whole<R> {
+    entry: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.entry.read(buffer)?;
+        if count == 0 && self.left > 0 && !buffer.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "it ends within an entry",
+            ));
+        }
+        self.left = self
+            .left
+            .saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
+        Ok(count)
+    }
 }
 
 /// The source broke, and not its content.
