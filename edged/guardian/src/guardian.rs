@@ -1,0 +1,328 @@
+//! What each command does to the kernel.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use edged_config::{Config, NetworkError};
+use edged_model::{InstanceId, Lease, LeaseNumber};
+use edged_protocol::Refusal;
+use edged_protocol::guardian::{Command, Policy, Reply};
+
+use crate::link::Link;
+use crate::netlink::{Netlink, NetlinkError};
+use crate::nft::{self, Marks, NftError};
+use crate::ruleset::{Opening, PolicyError, Ruleset};
+use crate::sysctl::{Sysctl, SysctlError};
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardianError {
+    /// The configuration's network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The policy or the lease asked for.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// Links, addresses, routes.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// Rules.
+    #[error(transparent)]
+    Nft(#[from] NftError),
+    /// Settings.
+    #[error(transparent)]
+    Sysctl(#[from] SysctlError),
+    /// A namespace that was not pinned.
+    #[error("cannot open the network namespace {path}: {source}; make the container first")]
+    Namespace {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file that leads back to the host.
+    #[error(
+        "{0} is the host's own network namespace; an application does not get the host's network"
+    )]
+    HostNamespace(PathBuf),
+}
+
+impl GuardianError {
+    /// What edged is told.
+    fn refusal(&self) -> Refusal {
+        let lasting = matches!(
+            self,
+            Self::Network(_) | Self::Policy(_) | Self::HostNamespace(_)
+        );
+        Refusal {
+            sentence: self.to_string(),
+            transient: !lasting,
+        }
+    }
+}
+
+/// The kernel's network, as far as it is ours.
+pub struct Guardian {
+    ruleset: Ruleset,
+    netns: PathBuf,
+    netlink: Netlink,
+    sysctl: Sysctl,
+}
+
+impl Guardian {
+    /// Looks at nothing and changes nothing yet.
+    pub fn new(config: &Config) -> Result<Self, GuardianError> {
+        Ok(Self {
+            ruleset: Ruleset::of(config)?,
+            netns: config.node.netns(),
+            netlink: Netlink::open()?,
+            sysctl: Sysctl::of_kernel(),
+        })
+    }
+
+    /// The gateway is there and nothing is allowed that no policy allowed before. Idempotent.
+    pub fn settle(&mut self) -> Result<(), GuardianError> {
+        if self.marks()?.is_none() {
+            self.load(&self.ruleset.compile(&Policy::default())?)?;
+        }
+        let name = self.ruleset.addressing().prefix.clone();
+        let gateway = match self.netlink.link(&name)? {
+            Some(link) => link,
+            None => {
+                self.netlink.add_dummy(&name)?;
+                self.found(&name)?
+            }
+        };
+        self.own_addresses(&gateway)?;
+        self.netlink.set_up(&gateway)?;
+        self.open_uplink()
+    }
+
+    /// Executes a command.
+    pub fn execute(&mut self, command: Command) -> Reply {
+        let done = match command {
+            Command::Observe {} => return self.observe().unwrap_or_else(refused),
+            Command::Attach { instance, lease } => self.attach(&instance, lease),
+            Command::Detach { lease } => self.detach(lease),
+            Command::Apply { policy } => self.apply(&policy),
+        };
+        done.map_or_else(refused, |()| Reply::Done {})
+    }
+
+    /// Takes everything away that any guardian of this configuration made.
+    pub fn purge(&mut self) -> Result<(), GuardianError> {
+        let openings = self.marks()?.unwrap_or_default().openings;
+        for link in self.netlink.links()? {
+            if self.place(&link.name).is_some() {
+                self.netlink.delete(&link.name)?;
+            }
+        }
+        self.netlink
+            .delete(&self.ruleset.addressing().prefix.clone())?;
+        for opening in openings {
+            // The uplink may be gone, and its settings with it.
+            if let Err(error) = self.sysctl.set(&self.setting(opening), "0") {
+                tracing::warn!(%error, "left open");
+            }
+        }
+        nft::load(&self.ruleset.removal(), "delete the table")?;
+        Ok(())
+    }
+
+    fn observe(&mut self) -> Result<Reply, GuardianError> {
+        let links = self.netlink.links()?;
+        let mut places: Vec<LeaseNumber> = links
+            .iter()
+            .filter(|link| link.up && link.far.is_some())
+            .filter_map(|link| self.place(&link.name))
+            .collect();
+        places.sort_unstable();
+        let mark = self.marks()?.and_then(|marks| marks.policy);
+        let policy = mark
+            .as_deref()
+            .and_then(|mark| self.ruleset.fingerprint_in(mark));
+        Ok(Reply::Observed {
+            links: places,
+            policy: policy.map(str::to_owned),
+        })
+    }
+
+    fn attach(&mut self, instance: &InstanceId, lease: Lease) -> Result<(), GuardianError> {
+        self.ruleset.check_lease(lease)?;
+        let name = self.ruleset.addressing().link(lease.number);
+        let namespace = self.namespace(instance)?;
+        let there = self.netlink.namespace_number(namespace.as_fd())?;
+        let old = self.netlink.link(&name)?;
+        let link = match old {
+            Some(link) if link.far.is_some() && link.far == there => link,
+            wrong => {
+                if wrong.is_some() {
+                    self.netlink.delete(&name)?;
+                }
+                self.netlink.add_pair(&name, namespace.as_fd())?;
+                self.found(&name)?
+            }
+        };
+        self.prepare(&name)?;
+        // IPv6 drops addresses of a link that is down, and its own link-local one comes with going up.
+        self.netlink.set_up(&link)?;
+        self.own_addresses(&link)?;
+        let addressing = self.ruleset.addressing();
+        let (gateway4, gateway6) = (addressing.gateway4, addressing.gateway6);
+        self.netlink
+            .add_route(&link, IpAddr::V4(lease.v4), IpAddr::V4(gateway4))?;
+        self.netlink
+            .add_route(&link, IpAddr::V6(lease.v6), IpAddr::V6(gateway6))?;
+        Ok(())
+    }
+
+    fn detach(&mut self, lease: Lease) -> Result<(), GuardianError> {
+        self.ruleset.check_lease(lease)?;
+        let name = self.ruleset.addressing().link(lease.number);
+        Ok(self.netlink.delete(&name)?)
+    }
+
+    fn apply(&mut self, policy: &Policy) -> Result<(), GuardianError> {
+        let text = self.ruleset.compile(policy)?;
+        self.load(&text)?;
+        self.open_uplink()
+    }
+
+    /// Loads a ruleset; where a table of our name has other chains (another version's), makes it anew.
+    fn load(&self, text: &str) -> Result<(), GuardianError> {
+        let Err(error) = nft::load(text, "replace the rules") else {
+            return Ok(());
+        };
+        tracing::warn!(%error, "the table is made anew");
+        let anew = format!("{}{text}", self.ruleset.removal());
+        nft::load(&anew, "make the table anew")?;
+        Ok(())
+    }
+
+    fn marks(&self) -> Result<Option<Marks>, NftError> {
+        nft::marks(&self.ruleset.addressing().prefix)
+    }
+
+    /// Lets packets in by the uplink reach applications, and nothing else: what was closed is remembered and stays
+    /// closed for everybody else by a rule that is there first.
+    fn open_uplink(&mut self) -> Result<(), GuardianError> {
+        let mut openings = self.marks()?.unwrap_or_default().openings;
+        let known = openings.clone();
+        openings.extend(self.missing_openings());
+        if openings != known {
+            nft::load(&self.ruleset.openings(&openings), "keep the uplink closed")?;
+        }
+        for opening in openings {
+            let setting = self.setting(opening);
+            if self.sysctl.is_on(&setting) != Some(false) {
+                // Open already, or the interface is not there now.
+                continue;
+            }
+            if opening == Opening::AllV6 {
+                self.sysctl.keep_advertised_routes()?;
+            }
+            self.sysctl.set(&setting, "1")?;
+        }
+        Ok(())
+    }
+
+    fn missing_openings(&self) -> BTreeSet<Opening> {
+        let one_by_one = self.sysctl.has_force_forwarding();
+        let closed = |opening| self.sysctl.is_on(&self.setting(opening)) == Some(false);
+        let v6_closed = closed(Opening::AllV6);
+        let uplink = self.ruleset.uplink().is_some();
+        let wanted = [
+            (Opening::UplinkV4, uplink),
+            (Opening::UplinkV6, uplink && one_by_one && v6_closed),
+            (Opening::AllV6, !one_by_one),
+        ];
+        wanted
+            .into_iter()
+            .filter(|(opening, wanted)| *wanted && closed(*opening))
+            .map(|(opening, _)| opening)
+            .collect()
+    }
+
+    fn setting(&self, opening: Opening) -> String {
+        let uplink = self.ruleset.uplink().unwrap_or_default();
+        match opening {
+            Opening::UplinkV4 => format!("ipv4/conf/{uplink}/forwarding"),
+            Opening::UplinkV6 => format!("ipv6/conf/{uplink}/force_forwarding"),
+            Opening::AllV6 => "ipv6/conf/all/forwarding".to_owned(),
+        }
+    }
+
+    /// The settings of a link to an application.
+    fn prepare(&self, link: &str) -> Result<(), SysctlError> {
+        for (setting, value) in [
+            ("ipv4/conf/LINK/forwarding", "1"),
+            // Answers for the gateway alone, not for the box's other addresses.
+            ("ipv4/conf/LINK/arp_ignore", "1"),
+            ("ipv4/conf/LINK/rp_filter", "1"),
+            ("ipv4/conf/LINK/accept_redirects", "0"),
+            ("ipv4/conf/LINK/send_redirects", "0"),
+            // 127.0.0.1:PORT of the box leads to published ports; the rules keep applications from it.
+            ("ipv4/conf/LINK/route_localnet", "1"),
+            ("ipv6/conf/LINK/accept_ra", "0"),
+            ("ipv6/conf/LINK/accept_redirects", "0"),
+            // Nobody else is on the link, so nobody is asked whether the address is taken.
+            ("ipv6/conf/LINK/accept_dad", "0"),
+        ] {
+            self.sysctl.set(&setting.replace("LINK", link), value)?;
+        }
+        if self.sysctl.has_force_forwarding() {
+            let setting = format!("ipv6/conf/{link}/force_forwarding");
+            self.sysctl.set(&setting, "1")?;
+        }
+        Ok(())
+    }
+
+    fn own_addresses(&mut self, link: &Link) -> Result<(), NetlinkError> {
+        // On every link, because the box answers neighbour discovery (and, with arp_ignore, ARP) only for addresses of
+        // the link that the question comes by.
+        let addressing = self.ruleset.addressing();
+        let (gateway4, gateway6) = (addressing.gateway4, addressing.gateway6);
+        self.netlink.add_address(link, IpAddr::V4(gateway4))?;
+        self.netlink.add_address(link, IpAddr::V6(gateway6))
+    }
+
+    fn found(&mut self, name: &str) -> Result<Link, NetlinkError> {
+        self.netlink.link(name)?.ok_or_else(|| NetlinkError {
+            operation: format!("find the link {name} that was just made"),
+            source: io::ErrorKind::NotFound.into(),
+        })
+    }
+
+    fn namespace(&self, instance: &InstanceId) -> Result<File, GuardianError> {
+        let path = self.netns.join(instance.as_str());
+        let open = || {
+            let file = File::open(&path)?;
+            let (there, here) = (file.metadata()?, std::fs::metadata("/proc/self/ns/net")?);
+            Ok((file, there.ino() == here.ino() && there.dev() == here.dev()))
+        };
+        match open() {
+            Ok((file, false)) => Ok(file),
+            Ok((_, true)) => Err(GuardianError::HostNamespace(path)),
+            Err(source) => Err(GuardianError::Namespace { path, source }),
+        }
+    }
+
+    /// Which place's link has this name.
+    fn place(&self, name: &str) -> Option<LeaseNumber> {
+        let addressing = self.ruleset.addressing();
+        let digits = name.strip_prefix(&addressing.prefix)?.strip_prefix('v')?;
+        let number = LeaseNumber::try_from(digits.parse::<u16>().ok()?).ok()?;
+        // "007" is not how we write 7.
+        (addressing.link(number) == name).then_some(number)
+    }
+}
+
+fn refused(error: GuardianError) -> Reply {
+    tracing::warn!(%error, "refused");
+    Reply::Refused(error.refusal())
+}

@@ -1,0 +1,110 @@
+//! `nft`, run once a transaction: the one program the guardian starts.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::ruleset::Opening;
+
+/// Where Debian and Yocto put nft; the environment's own search path is not trusted.
+const SEARCH_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What nft did not do.
+#[derive(Debug, thiserror::Error)]
+pub enum NftError {
+    /// It did not run.
+    #[error("cannot run nft: {0}; install nftables")]
+    Run(#[source] io::Error),
+    /// It ran and said no.
+    #[error("nft refused to {operation}: {message}")]
+    Refused {
+        /// In words.
+        operation: &'static str,
+        /// The first line of what it said.
+        message: String,
+    },
+    /// It said something that is not understood.
+    #[error("nft answered with what is no list of rules: {0}; check its version (1.0.6 or newer)")]
+    Answer(#[source] serde_json::Error),
+}
+
+/// What the kernel keeps beside the rules of our table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Marks {
+    /// The comment that names the policy.
+    pub policy: Option<String>,
+    /// What was opened.
+    pub openings: BTreeSet<Opening>,
+}
+
+/// Loads a transaction: all of it or nothing.
+pub fn load(text: &str, operation: &'static str) -> Result<(), NftError> {
+    let output = run(&["-f", "-"], text)?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(refused(operation, &output))
+    }
+}
+
+/// Reads the marks of a table; `None` where there is no such table.
+pub fn marks(table: &str) -> Result<Option<Marks>, NftError> {
+    let mut marks = Marks::default();
+    for chain in ["marks", "opened"] {
+        let output = run(&["-j", "list", "chain", "inet", table, chain], "")?;
+        if !output.status.success() {
+            // nft has one exit code for everything; this text comes from strerror(ENOENT) in the C locale.
+            let missing = String::from_utf8_lossy(&output.stderr).contains("No such file");
+            return if missing {
+                Ok(None)
+            } else {
+                Err(refused("list the rules", &output))
+            };
+        }
+        let answer: Value = serde_json::from_slice(&output.stdout).map_err(NftError::Answer)?;
+        for comment in comments(&answer) {
+            if comment.starts_with("policy ") {
+                marks.policy = Some(comment.to_owned());
+            }
+            let opening = Opening::ALL.into_iter().find(|o| o.mark() == comment);
+            marks.openings.extend(opening);
+        }
+    }
+    Ok(Some(marks))
+}
+
+fn comments(answer: &Value) -> impl Iterator<Item = &str> {
+    let objects = answer.get("nftables").and_then(Value::as_array);
+    objects
+        .into_iter()
+        .flatten()
+        .filter_map(|object| object.get("rule")?.get("comment")?.as_str())
+}
+
+fn run(arguments: &[&str], input: &str) -> Result<Output, NftError> {
+    let mut child = Command::new("nft")
+        .args(arguments)
+        .env_clear()
+        .env("PATH", SEARCH_PATH)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(NftError::Run)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // nft reads all of its input before it writes; if it ended instead, its exit code says so.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    child.wait_with_output().map_err(NftError::Run)
+}
+
+fn refused(operation: &'static str, output: &Output) -> NftError {
+    let text = String::from_utf8_lossy(&output.stderr);
+    NftError::Refused {
+        operation,
+        message: text.lines().next().unwrap_or("without a word").to_owned(),
+    }
+}
