@@ -18,7 +18,7 @@ pub(crate) const INDEX_DEPTH_MAX: usize = 2;
 /// What stands behind a reference.
 pub(crate) enum Document {
     Manifest(Box<ImageManifest>),
-    Index(ImageIndex),
+    Index(Box<ImageIndex>),
 }
 
 /// Where a blob is and how long it is, by a descriptor.
@@ -51,7 +51,7 @@ impl Document {
             (true, true) => return Err(Refusal::Ambiguous),
             (false, false) => return Err(Refusal::NeitherKind),
             (true, false) => Self::Manifest(Box::new(json("manifest", bytes)?)),
-            (false, true) => Self::Index(json("index", bytes)?),
+            (false, true) => Self::Index(Box::new(json("index", bytes)?)),
         };
         if let Self::Index(index) = &document
             && index.manifests().len() > INDEX_ENTRIES_MAX

@@ -157,7 +157,7 @@ pub enum ImageError {
 }
 
 impl ImageError {
-    pub(crate) fn refused(image: impl ToString, reason: Refusal) -> Self {
+    pub(crate) fn refused(image: &(impl ToString + ?Sized), reason: Refusal) -> Self {
         Self::Refused {
             image: image.to_string(),
             reason,

@@ -13,7 +13,7 @@ use crate::Refusal;
 pub enum Architecture {
     /// x86-64 (variant v1).
     Amd64,
-    /// AArch64 (variant v8).
+    /// 64-bit ARM (variant v8).
     Arm64,
 }
 

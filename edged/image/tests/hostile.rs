@@ -1,5 +1,11 @@
 //! Registries that lie. Each case is refused with a reason of its own, nothing of it is recorded, and the same store
 //! still takes an honest image afterwards.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
 
 mod fixture;
 

@@ -1,4 +1,10 @@
 //! Loading archives: those of skopeo, and hostile ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
 
 mod fixture;
 

@@ -1,4 +1,10 @@
 //! Pulling from a real registry, filled by skopeo with images that umoci made.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
 
 mod fixture;
 

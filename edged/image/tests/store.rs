@@ -1,4 +1,10 @@
 //! The store by itself: what it keeps, what it forgets, and what a crash leaves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
 
 mod fixture;
 
@@ -262,7 +268,11 @@ async fn a_missing_or_damaged_blob_is_named_and_comes_back_by_a_pull() {
         matches!(&error, ImageError::BlobMissing { digest, .. } if *digest == image.layers[1].digest),
         "{error}"
     );
-    std::fs::write(store.blob_path(&image.config), b"{}").unwrap();
+    // Of the same length, so that only its hash tells.
+    let damaged = std::fs::read_to_string(store.blob_path(&image.config))
+        .unwrap()
+        .replace("true", "evil");
+    std::fs::write(store.blob_path(&image.config), damaged).unwrap();
     assert!(
         store
             .image(&image.reference)
@@ -287,4 +297,9 @@ async fn a_missing_or_damaged_blob_is_named_and_comes_back_by_a_pull() {
         .unwrap();
     assert_eq!(again.layers, image.layers);
     assert_eq!(store.image(&image.reference).await.unwrap(), image);
+    store.discard(&image.layers[0].digest).await.unwrap();
+    assert!(matches!(
+        store.image(&image.reference).await.unwrap_err(),
+        ImageError::BlobMissing { .. }
+    ));
 }

@@ -117,18 +117,18 @@ impl Intake {
             (None, None) => return Err(refused(Refusal::NoArchiveIndex)),
             (Some(index), manifests) => {
                 let index: ImageIndex = json("index", index).map_err(refused)?;
-                let found = self.from_index(&index)?;
+                let found = self.read_index(&index)?;
                 match manifests {
                     // Older tools name their images in manifest.json alone.
                     Some(manifests)
                         if found.iter().any(|(_, names)| names.is_empty()) && name.is_none() =>
                     {
-                        self.from_saved(manifests, &mut pins)?
+                        self.read_saved(manifests, &mut pins)?
                     }
                     _ => found,
                 }
             }
-            (None, Some(manifests)) => self.from_saved(manifests, &mut pins)?,
+            (None, Some(manifests)) => self.read_saved(manifests, &mut pins)?,
         };
         let single = named.len() == 1;
         let mut images = Vec::new();
@@ -151,7 +151,7 @@ impl Intake {
     }
 
     /// The images of an OCI layout, with the names that it gives them.
-    fn from_index(
+    fn read_index(
         &self,
         index: &ImageIndex,
     ) -> Result<Vec<(Digest, Vec<ImageReference>)>, ImageError> {
@@ -194,7 +194,7 @@ impl Intake {
                     entry = Architecture::host()
                         .choose(&index)
                         .map_err(refused)?
-                        .clone()
+                        .clone();
                 }
             }
         }
@@ -202,7 +202,7 @@ impl Intake {
     }
 
     /// The images of a `docker save`, each with a manifest that we write for it and pin into `pins`.
-    fn from_saved(
+    fn read_saved(
         &self,
         manifests: &[u8],
         pins: &mut Vec<Pin>,

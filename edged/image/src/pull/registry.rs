@@ -206,7 +206,7 @@ impl Registry {
                     document: "manifest",
                     limit: DOCUMENT_MAX,
                 };
-                ImageError::refused(format_args!("{}/{}", self.name, self.repository), reason)
+                ImageError::refused(&format!("{}/{}", self.name, self.repository), reason)
             })?;
         Ok((bytes, media_type, named))
     }

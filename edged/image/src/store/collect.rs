@@ -67,7 +67,7 @@ impl ContentStore {
                 Ok(blobs) => live.extend(blobs),
                 // Without its manifest an image cannot be used, so nothing else of it is worth keeping.
                 Err(error) => {
-                    warn!(%manifest, %error, "a manifest in use cannot be read; only itself is kept")
+                    warn!(%manifest, %error, "a manifest in use cannot be read; only itself is kept");
                 }
             }
             live.insert(manifest);

@@ -169,6 +169,22 @@ impl ContentStore {
         blocking(move || store.ledger().index.remove(&reference)).await
     }
 
+    /// Throws a blob away that somebody found damaged (the worker, when a layer did not unpack to its `diff_id`), so
+    /// that the next pull or load brings it again.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub async fn discard(&self, digest: &Digest) -> Result<(), ImageError> {
+        let path = self.blob_path(digest);
+        blocking(move || match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(ImageError::file("remove", &path)(error))
+            }
+            _ => Ok(()),
+        })
+        .await
+    }
+
     /// Points a reference at a manifest whose blobs are all here and pinned by the caller. Durable; blocks.
     pub(crate) fn record(
         &self,
