@@ -1,18 +1,19 @@
 //! One line, from words to an exit code.
 
 use std::io;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
-use edged_model::AppName;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
+use self::deed::Deed;
 use crate::progress::watched;
 use crate::render::{self, Look};
 use crate::verb::ExecArgs;
 use crate::{Command, ErrorKind, Output, Platform, PlatformError, Verb, words};
 
+mod deed;
 mod exec;
 mod logs;
 mod start;
@@ -240,21 +241,23 @@ where
                 .await?;
             }
             Verb::Rm { force, names } => {
-                let work = async |name: &AppName| platform.remove(name, force).await;
-                return self.each(names, "removed", work).await;
+                let remove = |name| Deed::Remove { name, force };
+                let deeds = names.into_iter().map(remove).collect();
+                return self.each(platform, "removed", deeds).await;
             }
             Verb::Rmi { images } => {
-                let work = async |image: &_| platform.remove_image(image).await;
-                return self.each(images, "removed", work).await;
+                let deeds = images.into_iter().map(Deed::Forget).collect();
+                return self.each(platform, "removed", deeds).await;
             }
             Verb::Stop { time, names } => {
-                let grace = time.map(|seconds| std::time::Duration::from_secs(seconds.into()));
-                let work = async |name: &AppName| platform.stop(name, grace).await;
-                return self.each(names, "stopped", work).await;
+                let grace = time.map(|seconds| Duration::from_secs(seconds.into()));
+                let stop = |name| Deed::Stop { name, grace };
+                let deeds = names.into_iter().map(stop).collect();
+                return self.each(platform, "stopped", deeds).await;
             }
             Verb::Start { names } => {
-                let work = async |name: &AppName| platform.start(name).await;
-                return self.each(names, "started", work).await;
+                let deeds = names.into_iter().map(Deed::Start).collect();
+                return self.each(platform, "started", deeds).await;
             }
             Verb::Stats { names } => {
                 let list = platform.stats(&names).await?;
@@ -289,34 +292,6 @@ where
         let loaded = watched(self.output, &mut self.err, work).await?;
         self.show(&loaded, |_| render::image_names(&loaded)).await?;
         Ok(ExitStatus::OK)
-    }
-
-    /// Does the same to each; one that fails does not keep the others from it.
-    async fn each<T: std::fmt::Display>(
-        &mut self,
-        things: Vec<T>,
-        done: &'static str,
-        work: impl AsyncFn(&T) -> Result<(), PlatformError>,
-    ) -> Result<ExitStatus, Stop> {
-        let mut finished = Vec::new();
-        let mut status = ExitStatus::OK;
-        for thing in &things {
-            match work(thing).await {
-                Ok(()) if self.output == Output::Table => {
-                    self.print(&format!("{thing}\n")).await?;
-                }
-                Ok(()) => finished.push(thing.to_string()),
-                Err(error) => {
-                    self.complain(&error).await?;
-                    status = exit_status(error.kind, false);
-                }
-            }
-        }
-        if self.output == Output::Json {
-            self.print(&render::json(&serde_json::json!({ done: finished })))
-                .await?;
-        }
-        Ok(status)
     }
 
     /// Gives the answer in the wanted form.
