@@ -94,7 +94,7 @@ impl Guardian {
         let gateway = match self.netlink.link(&name)? {
             Some(link) => link,
             None => {
-                self.netlink.add_dummy(&name)?;
+                self.netlink.add_carrier(&name)?;
                 self.found(&name)?
             }
         };

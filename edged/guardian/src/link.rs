@@ -28,6 +28,9 @@ const MTU: u32 = 1500;
 /// The kernel's number for no such link.
 const ENODEV: i32 = 19;
 
+/// The kernel's number for a kind of link that it does not know.
+const EOPNOTSUPP: i32 = 95;
+
 /// A link as the kernel shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
@@ -92,15 +95,24 @@ impl Netlink {
         }
     }
 
-    /// Makes an interface that leads nowhere and carries addresses.
-    pub fn add_dummy(&mut self, name: &str) -> Result<(), NetlinkError> {
+    /// Makes an interface that leads nowhere and carries addresses: a dummy, or a bridge without ports where the kernel
+    /// was built without dummies.
+    pub fn add_carrier(&mut self, name: &str) -> Result<(), NetlinkError> {
+        match self.add_plain(name, InfoKind::Dummy) {
+            Err(error) if error.source.raw_os_error() == Some(EOPNOTSUPP) => {
+                self.add_plain(name, InfoKind::Bridge)
+            }
+            other => other,
+        }
+    }
+
+    fn add_plain(&mut self, name: &str, kind: InfoKind) -> Result<(), NetlinkError> {
+        let operation = format!("make the interface {name} ({kind})");
         let mut message = named(name);
         message
             .attributes
-            .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(
-                InfoKind::Dummy,
-            )]));
-        self.create(message, &format!("make the interface {name}"))
+            .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
+        self.create(message, &operation)
     }
 
     /// Makes a pair of which one end is here, down, and the other is `eth0` of another namespace, in one request:
