@@ -36,9 +36,6 @@ pub enum PolicyError {
     /// Port 0 is no port.
     #[error("port 0 cannot be published; write 1 to 65535")]
     PortZero,
-    /// Egress without an uplink.
-    #[error("instance {0} asks for egress and the configuration has no network.uplink; name one")]
-    NoUplink(String),
 }
 
 /// What of the host was opened for the applications, and has to stay closed for everybody else.
@@ -141,9 +138,6 @@ impl Ruleset {
                 if !ports.insert((port.host, port.protocol)) {
                     return Err(PolicyError::Published(port.host));
                 }
-            }
-            if app.egress && self.uplink.is_none() {
-                return Err(PolicyError::NoUplink(app.instance.to_string()));
             }
         }
         let mut reached = policy.apps.iter().flat_map(|app| &app.reach);
@@ -359,14 +353,18 @@ impl Ruleset {
         if outside {
             rules.push(format!("iifname {} return", self.links()));
         }
+        // The gateway's ports are edged's, and nothing finds its way back to ::1 (there is no route_localnet for IPv6).
+        let (gateway4, gateway6) = (self.addressing.gateway4, self.addressing.gateway6);
+        let but4 = format!("ip daddr != {gateway4}");
+        let but6 = format!("ip6 daddr != {{ ::1, {gateway6} }}");
         for (protocol, word) in PROTOCOLS {
-            for family in ["ip", "ip6"] {
+            for (family, but) in [("ip", &but4), ("ip6", &but6)] {
                 let ports = set(published(policy, protocol).map(|(app, port)| {
                     let address = address(app.lease, family);
                     format!("{} : {address} . {}", port.host, port.container)
                 }));
                 rules.extend(ports.map(|map| {
-                    format!("fib daddr type local dnat {family} to {word} dport map {map}")
+                    format!("{but} fib daddr type local dnat {family} to {word} dport map {map}")
                 }));
             }
         }

@@ -1,1 +1,20 @@
-//! Addresses and policy of the application network.
+//! Addresses and policy of the application network: edged's side, before the guardian is asked.
+//!
+//! Everything here is pure: from the instances that are wanted and the address plan to the one [`Policy`] of the box
+//! ([`policy_of`]), to what an instance finds inside ([`network_of`], [`resolv_conf`], [`hosts`]), and to the reasons why
+//! a specification's network is refused ([`validate`]).
+//!
+//! What it refuses to do: touch the network (the guardian does), choose places
+//! ([`edged_model::LeaseNumber::lowest_free`] does), keep state. It has no tasks and no channels.
+//!
+//! Invariant: whatever the instances are, [`policy_of`] makes a policy that the guardian takes.
+//!
+//! [`Policy`]: edged_protocol::guardian::Policy
+
+mod inside;
+mod policy;
+mod validate;
+
+pub use inside::{hosts, network_of, resolv_conf};
+pub use policy::policy_of;
+pub use validate::{NetProblem, validate};

@@ -1,0 +1,109 @@
+//! From the instances that are wanted to the policy of the box.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use edged_config::Addressing;
+use edged_model::{AppInstance, AppName, Goal, Lease, PublishedPort};
+use edged_protocol::guardian::{AppPolicy, Policy};
+
+/// The policy for every instance whose goal is to run, ordered by place.
+///
+/// A name in `reach` leads to all running instances of that name; a name that nobody has leads nowhere, and starts to
+/// lead somewhere when the name appears and the policy is made again. Of two instances that want the same port of the
+/// box the one with the lower place has it ([`crate::validate`] refuses the second; stored ones must not block the rest).
+pub fn policy_of(instances: &[AppInstance], addressing: &Addressing) -> Policy {
+    let mut running: Vec<&AppInstance> = instances
+        .iter()
+        .filter(|instance| instance.goal == Goal::Running)
+        .filter(|instance| instance.lease.get() <= addressing.places())
+        .collect();
+    running.sort_by_key(|instance| instance.lease);
+    running.dedup_by_key(|instance| instance.lease);
+
+    let mut named: BTreeMap<&AppName, Vec<Lease>> = BTreeMap::new();
+    for instance in &running {
+        let lease = addressing.lease(instance.lease);
+        named.entry(&instance.spec.name).or_default().push(lease);
+    }
+    let mut taken = BTreeSet::new();
+    let mut free = |port: &PublishedPort| {
+        port.host != 0 && port.container != 0 && taken.insert((port.host, port.protocol))
+    };
+    let apps = running.iter().map(|instance| {
+        let lease = addressing.lease(instance.lease);
+        let network = &instance.spec.network;
+        let reach: BTreeSet<IpAddr> = network
+            .reach
+            .iter()
+            .filter_map(|name| named.get(name))
+            .flatten()
+            .filter(|target| target.number != lease.number)
+            .flat_map(|target| [IpAddr::V4(target.v4), IpAddr::V6(target.v6)])
+            .collect();
+        AppPolicy {
+            instance: instance.id.clone(),
+            lease,
+            reach: reach.into_iter().collect(),
+            publish: network.publish.iter().copied().filter(&mut free).collect(),
+            egress: network.egress,
+        }
+    });
+    Policy {
+        apps: apps.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::validate::tests::{config, instance};
+
+    fn policy(instances: &[AppInstance]) -> Policy {
+        policy_of(instances, &config("").addressing().unwrap())
+    }
+
+    #[test]
+    fn a_name_leads_to_every_running_instance_of_it_and_to_no_other() {
+        let mut stopped = instance("target", 5, "{}");
+        stopped.goal = Goal::Stopped;
+        let all = [
+            instance("target", 4, "{}"),
+            instance("asker", 2, r#"{"reach":["target","nobody","asker"]}"#),
+            instance("target", 3, "{}"),
+            stopped,
+        ];
+        let policy = policy(&all);
+        let places: Vec<u16> = policy.apps.iter().map(|a| a.lease.number.get()).collect();
+        assert_eq!(places, [2, 3, 4]);
+        let reach: Vec<String> = policy.apps[0].reach.iter().map(IpAddr::to_string).collect();
+        assert_eq!(
+            reach,
+            [
+                "10.80.0.3",
+                "10.80.0.4",
+                "fd00:6d65:63::3",
+                "fd00:6d65:63::4"
+            ]
+        );
+        assert!(policy.apps[1].reach.is_empty());
+    }
+
+    #[test]
+    fn a_port_of_the_box_has_one_owner() {
+        let wish = r#"{"publish":[{"host":8080,"container":80,"protocol":"tcp"}]}"#;
+        let policy = policy(&[instance("b", 3, wish), instance("a", 2, wish)]);
+        assert_eq!(policy.apps[0].publish.len(), 1);
+        assert!(policy.apps[1].publish.is_empty());
+    }
+
+    #[test]
+    fn the_order_of_the_instances_does_not_change_the_fingerprint() {
+        let [a, b] = [
+            instance("a", 2, r#"{"reach":["b"]}"#),
+            instance("b", 3, "{}"),
+        ];
+        let one = policy(&[a.clone(), b.clone()]).fingerprint();
+        assert_eq!(one, policy(&[b, a]).fingerprint());
+    }
+}
