@@ -9,9 +9,13 @@ use crate::RunArgs;
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "edgectl",
+    bin_name = "edgectl",
     no_binary_name = true,
     disable_help_subcommand = true,
+    disable_help_flag = true,
     subcommand_required = true,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs",
     // The answer is the same on every terminal and through a pipe.
     term_width = 100,
     about = "Run applications on this box.",
@@ -19,12 +23,16 @@ use crate::RunArgs;
 )]
 pub struct Command {
     /// How to answer.
-    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
+    #[arg(short, long, global = true, display_order = 100, value_enum, default_value_t = Output::Table)]
     pub output: Output,
 
     /// Colour states and headings (edgectl asks for it on a terminal).
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 101)]
     pub color: bool,
+
+    /// Print help.
+    #[arg(short, long, global = true, display_order = 102, action = clap::ArgAction::HelpShort)]
+    help: Option<bool>,
 
     /// What to do.
     #[command(subcommand)]

@@ -1,0 +1,132 @@
+//! What the operator reads: every answer against a file, and the exit codes.
+
+mod fake;
+
+use edged_console::{Streams, execute_line};
+use fake::Fake;
+
+async fn answer(line: &str, input: &[u8]) -> (u8, String, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let streams = Streams {
+        input,
+        out: &mut out,
+        err: &mut err,
+    };
+    let status = execute_line(&Fake::default(), line, streams).await;
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(out), text(err))
+}
+
+/// `UPDATE_GOLDEN=1 cargo test -p edged-console` writes the files anew; the diff is then for a person to read.
+async fn golden(file: &str, lines: &[&str]) {
+    let mut got = String::new();
+    for line in lines {
+        let (code, out, err) = answer(line, b"").await;
+        got.push_str(&format!("$ {line}\n{out}"));
+        if !err.is_empty() {
+            got.push_str(&format!("--- standard error\n{err}"));
+        }
+        got.push_str(&format!("--- exit {code}\n\n"));
+    }
+    let path = format!("{}/tests/golden/{file}.txt", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &got).unwrap();
+    }
+    assert_eq!(got, std::fs::read_to_string(&path).unwrap(), "{path} differs");
+}
+
+#[tokio::test]
+async fn tables_are_as_written() {
+    let lines = [
+        "ps",
+        "ps --color",
+        "images",
+        "stats",
+        "status",
+        "logs web",
+        "logs -t --tail 1 web",
+        "run r.io/team/web:1",
+        "run -d r.io/team/web:1",
+        "pull r.io/web:2",
+        "stop web worker",
+        "rm -f web",
+        "rmi r.io/web:1",
+        "start worker",
+    ];
+    golden("tables", &lines).await;
+}
+
+#[tokio::test]
+async fn json_is_as_written() {
+    let lines = [
+        "ps -o json",
+        "-o json images",
+        "stats -o json",
+        "status -o json",
+        "inspect web",
+        "logs -o json web",
+        "run -o json r.io/web:1",
+        "stop -o json web nobody",
+    ];
+    golden("json", &lines).await;
+}
+
+#[tokio::test]
+async fn help_is_as_written() {
+    let lines = ["--help", "run --help", "exec --help", "logs --help", "load --help"];
+    golden("help", &lines).await;
+}
+
+#[tokio::test]
+async fn failures_say_what_to_do() {
+    let lines = [
+        "",
+        "pz",
+        "run",
+        "run NGINX",
+        "run -m lots nginx",
+        "ps 'x",
+        "logs nobody",
+        "inspect nobody -o json",
+        "rm web worker",
+        "run --name slow --wait 3 r.io/web",
+        "run --name broken r.io/web",
+        "load",
+        "load image.tar",
+        "exec nobody true",
+        "exec web nothing",
+        "exec web",
+    ];
+    golden("failures", &lines).await;
+}
+
+#[tokio::test]
+async fn exec_ends_with_the_command_s_code() {
+    for (line, code) in [
+        ("exec web exit 0", 0),
+        ("exec web -- exit 42", 42),
+        ("exec web exit 255", 255),
+        ("exec web killed", 143),
+        ("exec web nothing", 127),
+        ("exec nobody exit 0", 125),
+    ] {
+        assert_eq!(answer(line, b"").await.0, code, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn exec_passes_words_and_input_untouched() {
+    let (code, out, err) = answer("exec web args -o json 'a b' -- --help", b"").await;
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert_eq!(err, "[\"args\", \"-o\", \"json\", \"a b\", \"--\", \"--help\"]\n");
+    let (code, out, _) = answer("exec -i web cat", b"in\0put").await;
+    assert_eq!((code, out.as_str()), (0, "in\0put"));
+    let (code, out, _) = answer("exec web cat", b"not asked for").await;
+    assert_eq!((code, out.as_str()), (0, ""));
+}
+
+#[tokio::test]
+async fn load_reads_the_whole_input() {
+    let (code, out, _) = answer("load", &[1; 100_000]).await;
+    assert_eq!((code, out.as_str()), (0, "r.io/bytes:100000-100000\n"));
+}
