@@ -1,3 +1,102 @@
-//! edged decides: it owns the desired state and every protocol.
+//! edged decides: it owns the desired state and every protocol of the box.
+//!
+//! An unprivileged process with one thread. It never touches the kernel's privileged side itself: containers are
+//! edged-worker's, the host's network is edged-guardian's ([`link`]). The flow: a wish comes through the [`door`] or
+//! the [`registry`] into the mailbox of the [`reconcile`]r, which makes it durable, drives the world towards it and
+//! shows a [`snapshot`] to all readers; [`announce`] tells names and states to the outside. [`boot`] is the list of
+//! parts and the order in which they start and end.
 
-fn main() {}
+mod announce;
+mod boot;
+mod compose;
+mod door;
+mod fault;
+mod link;
+mod prepare;
+mod probe;
+mod random;
+mod reconcile;
+mod registry;
+mod snapshot;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use edged_config::Config;
+
+/// Where the configuration is unless said otherwise.
+const CONFIG: &str = "/etc/edged/edged.toml";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "edged",
+    version,
+    about = "Decides what runs on this box and serves every protocol of it"
+)]
+struct Arguments {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
+    config: PathBuf,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Verb {
+    /// Serve until SIGTERM (the default)
+    Serve,
+    /// Make keys, certificates and the broker's password where they are missing, and end
+    Init,
+    /// Check the configuration and end
+    Check,
+    /// Print a token for all MEC interfaces
+    Token {
+        /// Seconds it lives
+        #[arg(long, default_value_t = 3600)]
+        lifetime: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("EDGED_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    match carry_out(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("edged: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let config = Config::read(&arguments.config)?;
+    let addressing = config.addressing()?;
+    match arguments.verb.unwrap_or(Verb::Serve) {
+        Verb::Check => println!("{} is valid", arguments.config.display()),
+        Verb::Init => prepare::prepare(&config, &addressing)?,
+        Verb::Token { lifetime } => {
+            println!(
+                "{}",
+                prepare::tokens(&config)?.issue(&edged_mec::Access::All, lifetime)?
+            );
+        }
+        Verb::Serve => {
+            // Another default provider can only be there already if it is this one.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            // One thread: two cores belong to the applications, and nothing here computes for long.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(boot::run(config))?;
+        }
+    }
+    Ok(())
+}

@@ -281,8 +281,6 @@ pub enum ProbeKind {
         /// Program and arguments.
         command: Vec<String>,
     },
-    /// The application itself says so (MEC 011 `confirm_ready`).
-    Confirm {},
 }
 
 /// A probe and its pace.

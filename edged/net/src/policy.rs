@@ -4,18 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use edged_config::Addressing;
-use edged_model::{AppInstance, AppName, Goal, Lease, PublishedPort};
+use edged_model::{AppInstance, AppName, Lease, PublishedPort};
 use edged_protocol::guardian::{AppPolicy, Policy};
 
-/// The policy for every instance whose goal is to run, ordered by place.
+/// The policy for exactly these instances, ordered by place; the caller leaves out those that are not to be reached.
 ///
-/// A name in `reach` leads to all running instances of that name; a name that nobody has leads nowhere, and starts to
+/// A name in `reach` leads to all of these instances of that name; a name that nobody has leads nowhere, and starts to
 /// lead somewhere when the name appears and the policy is made again. Of two instances that want the same port of the
 /// box the one with the lower place has it ([`crate::validate`] refuses the second; stored ones must not block the rest).
-pub fn policy_of(instances: &[AppInstance], addressing: &Addressing) -> Policy {
+pub fn policy_of<'a>(
+    instances: impl IntoIterator<Item = &'a AppInstance>,
+    addressing: &Addressing,
+) -> Policy {
     let mut running: Vec<&AppInstance> = instances
-        .iter()
-        .filter(|instance| instance.goal == Goal::Running)
+        .into_iter()
         .filter(|instance| instance.lease.get() <= addressing.places())
         .collect();
     running.sort_by_key(|instance| instance.lease);
@@ -64,14 +66,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_to_every_running_instance_of_it_and_to_no_other() {
-        let mut stopped = instance("target", 5, "{}");
-        stopped.goal = Goal::Stopped;
+    fn a_name_leads_to_every_instance_of_it_and_to_no_other() {
         let all = [
             instance("target", 4, "{}"),
             instance("asker", 2, r#"{"reach":["target","nobody","asker"]}"#),
             instance("target", 3, "{}"),
-            stopped,
         ];
         let policy = policy(&all);
         let places: Vec<u16> = policy.apps.iter().map(|a| a.lease.number.get()).collect();

@@ -55,10 +55,14 @@ fn word(protocol: Protocol) -> &'static str {
 
 /// Everything that is wrong with the network of a specification, beside instances that exist; empty: it can be given.
 /// An instance of the same name is what the specification replaces, so it is in nobody's way.
-pub fn validate(spec: &AppSpec, others: &[AppInstance], config: &Config) -> Vec<NetProblem> {
+pub fn validate<'a>(
+    spec: &AppSpec,
+    others: impl IntoIterator<Item = &'a AppInstance>,
+    config: &Config,
+) -> Vec<NetProblem> {
     let reserved = reserved(config);
     let taken: BTreeMap<(u16, Protocol), &AppName> = others
-        .iter()
+        .into_iter()
         .filter(|other| other.goal != Goal::Removed && other.spec.name != spec.name)
         .flat_map(|other| {
             let ports = other.spec.network.publish.iter();

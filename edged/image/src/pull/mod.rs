@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
+use bytes::{Bytes, BytesMut};
 use edged_model::{Digest, ImageReference};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use oci_spec::image::ImageManifest;
 use tokio::sync::mpsc;
 
 use crate::document::{Blob, Document, INDEX_DEPTH_MAX};
-use crate::store::{BlobWriter, CHUNKS_IN_FLIGHT, blocking, digest_of};
+use crate::store::{BlobWriter, CHUNK, CHUNKS_IN_FLIGHT, blocking, digest_of};
 use crate::{Architecture, ContentStore, Image, ImageError, Pin, Refusal};
 use failure::Failure;
 use registry::{Asked, Registry};
@@ -175,8 +176,9 @@ impl Pull<'_> {
             .map_err(|reason| ImageError::refused(&reference, reason))
         })
         .await?;
-        stream::iter(&layers)
-            .map(|blob| self.fetch(blob, true))
+        // Owned blobs: a future that borrows its item is not `Send` for every lifetime.
+        stream::iter(layers)
+            .map(|blob| async move { self.fetch(&blob, true).await })
             .buffer_unordered(LAYERS_AT_A_TIME)
             .try_collect::<Vec<()>>()
             .await?;
@@ -330,8 +332,8 @@ impl Pull<'_> {
             Err(failure) => return Ok((writer, Err(failure))),
         };
         let resumed = answer.resumed;
-        let (chunks, mut received) = mpsc::channel::<bytes::Bytes>(CHUNKS_IN_FLIGHT);
-        let mut done = if resumed { writer.written() } else { 0 };
+        let (chunks, mut received) = mpsc::channel::<Bytes>(CHUNKS_IN_FLIGHT);
+        let done = if resumed { writer.written() } else { 0 };
         let disk = tokio::task::spawn_blocking(move || {
             if !resumed {
                 writer.restart()?;
@@ -341,19 +343,27 @@ impl Pull<'_> {
             }
             Ok::<_, ImageError>(writer)
         });
+        let ended = self.receive(blob, &mut answer, chunks, done, report).await;
+        let writer = disk.await.map_err(|_| ImageError::Cancelled)??;
+        Ok((writer, ended))
+    }
+
+    /// Hands the answer over to the disk, in batches: waking the other thread costs more than the copy.
+    async fn receive(
+        &self,
+        blob: &Blob,
+        answer: &mut registry::Answer,
+        chunks: mpsc::Sender<Bytes>,
+        mut done: u64,
+        report: bool,
+    ) -> Result<(), Failure> {
         let mut reported = done;
+        let mut batch = BytesMut::with_capacity(CHUNK);
         let ended = loop {
             match answer.chunk().await {
                 Ok(Some(chunk)) => {
                     done = done.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
-                    // The writer has gone: it knows why.
-                    if chunks.send(chunk).await.is_err() {
-                        break Ok(());
-                    }
-                    if done.saturating_sub(reported) >= REPORT_EACH {
-                        reported = done;
-                        self.report(report, blob, done.min(blob.size));
-                    }
+                    batch.extend_from_slice(&chunk);
                 }
                 Ok(None) if done < blob.size => {
                     break Err(Failure::passing("the registry stopped early"));
@@ -361,9 +371,17 @@ impl Pull<'_> {
                 Ok(None) => break Ok(()),
                 Err(failure) => break Err(failure),
             }
+            // A closed channel: the disk's side has gone, and it knows why.
+            if batch.len() >= CHUNK && chunks.send(batch.split().freeze()).await.is_err() {
+                return Ok(());
+            }
+            if done.saturating_sub(reported) >= REPORT_EACH {
+                reported = done;
+                self.report(report, blob, done.min(blob.size));
+            }
         };
-        drop(chunks);
-        let writer = disk.await.map_err(|_| ImageError::Cancelled)??;
-        Ok((writer, ended))
+        // What came before a cut counts as well.
+        let _ = chunks.send(batch.freeze()).await;
+        ended
     }
 }

@@ -1,0 +1,131 @@
+//! What the world hears: names and services in the zone, states on the bus. A view of the reconciler's instances.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use edged_config::Addressing;
+use edged_dns::{Directory, InstanceName, Records, ServiceRecord, Transport};
+use edged_mec::RegisteredService;
+use edged_model::{AppInstance, InstanceId, InstanceState, Protocol, ServiceName};
+use edged_mqtt::{BrokerClient, EventTopic};
+use serde::Serialize;
+
+/// The resolver's table and the bus.
+#[derive(Debug)]
+pub struct Announcer {
+    directory: Directory,
+    broker: BrokerClient,
+    addressing: Addressing,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InstanceEvent<'a> {
+    app_instance_id: &'a InstanceId,
+    name: &'a str,
+    #[serde(flatten)]
+    state: &'a InstanceState,
+}
+
+impl Announcer {
+    /// An announcer for this table and bus.
+    pub fn new(directory: Directory, broker: BrokerClient, addressing: Addressing) -> Self {
+        Self {
+            directory,
+            broker,
+            addressing,
+        }
+    }
+
+    /// Publishes exactly these ready instances, their services, and who may have names of others forwarded.
+    pub fn publish(
+        &self,
+        ready: &[&AppInstance],
+        services: &[RegisteredService],
+        forward: &[&AppInstance],
+    ) -> Result<(), String> {
+        let mut records = Records::new();
+        for instance in ready {
+            let lease = self.addressing.lease(instance.lease);
+            let addresses = BTreeSet::from([lease.v4.into(), lease.v6.into()]);
+            records = records.instance(InstanceName {
+                name: instance.spec.name.clone(),
+                addresses,
+            });
+            for service in self.services_of(instance, services) {
+                records = records.service(service);
+            }
+        }
+        let addresses = forward.iter().flat_map(|instance| {
+            let lease = self.addressing.lease(instance.lease);
+            [lease.v4.into(), lease.v6.into()]
+        });
+        self.directory
+            .publish(records.allow_forward(addresses))
+            .map_err(|error| error.to_string())
+    }
+
+    /// Declared services, and registered ones whose name and port have a place in DNS-SD.
+    fn services_of(
+        &self,
+        instance: &AppInstance,
+        registered: &[RegisteredService],
+    ) -> Vec<ServiceRecord> {
+        let mut services: BTreeMap<(ServiceName, bool), u16> = BTreeMap::new();
+        for service in registered
+            .iter()
+            .filter(|service| service.instance == instance.id)
+        {
+            let name = service.info.name().to_ascii_lowercase().parse();
+            if let (Ok(name), Some(port), "ACTIVE") =
+                (name, service.info.port(), service.info.state())
+            {
+                services.insert((name, true), port);
+            }
+        }
+        for service in &instance.spec.services {
+            services.insert(
+                (service.name.clone(), service.protocol == Protocol::Tcp),
+                service.port,
+            );
+        }
+        let record = |((name, tcp), port)| {
+            let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+            let record = ServiceRecord::new(
+                name,
+                instance.spec.name.clone(),
+                port,
+                transport,
+                BTreeMap::new(),
+            );
+            record
+                .inspect_err(|error| tracing::warn!(%error, "a service has no place in DNS-SD"))
+                .ok()
+        };
+        services.into_iter().filter_map(record).collect()
+    }
+
+    /// Tells a state on `events/instances/ID`, retained. The newest waits while the broker is away.
+    pub fn tell(&self, instance: &AppInstance, state: &InstanceState) {
+        let event = InstanceEvent {
+            app_instance_id: &instance.id,
+            name: instance.spec.name.as_str(),
+            state,
+        };
+        let told =
+            topic(&instance.id).and_then(|topic| self.broker.publish_event(&topic, &event, true));
+        if let Err(error) = told {
+            tracing::warn!(%error, "an event was not queued");
+        }
+    }
+
+    /// Takes an instance's state from the bus.
+    pub fn clear(&self, id: &InstanceId) {
+        if let Err(error) = topic(id).and_then(|topic| self.broker.clear(&topic)) {
+            tracing::warn!(%error, "an event was not cleared");
+        }
+    }
+}
+
+fn topic(id: &InstanceId) -> Result<EventTopic, edged_mqtt::EventError> {
+    format!("events/instances/{id}").parse()
+}

@@ -1,0 +1,64 @@
+//! Failures as the operator reads them.
+
+use edged_console::{ErrorKind, PlatformError};
+use edged_image::ImageError;
+use edged_model::AppName;
+
+use crate::link::Failure;
+use crate::reconcile::Denied;
+
+impl From<Denied> for PlatformError {
+    fn from(denied: Denied) -> Self {
+        let message = denied.to_string();
+        match denied {
+            Denied::Unknown(_) => Self::new(ErrorKind::NotFound, message)
+                .with_hint("`ps` lists the applications of this box"),
+            Denied::NameTaken(name) => Self::new(ErrorKind::Conflict, message)
+                .with_hint(format!("choose another with --name, or `rm {name}` first")),
+            Denied::Invalid(_) => Self::new(ErrorKind::Invalid, message),
+            Denied::Full(_) => {
+                Self::new(ErrorKind::Conflict, message).with_hint("remove an application with `rm`")
+            }
+            Denied::Runs(name) => Self::new(ErrorKind::Conflict, message).with_hint(format!(
+                "`stop {name}` first, or remove it running with `rm -f {name}`"
+            )),
+            Denied::Store(_) => Self::new(ErrorKind::Internal, message),
+        }
+    }
+}
+
+impl From<Failure> for PlatformError {
+    fn from(failure: Failure) -> Self {
+        let kind = match &failure {
+            Failure::Away(_) | Failure::Connection(_) => ErrorKind::Unavailable,
+            Failure::Refused(_) => ErrorKind::Conflict,
+            Failure::Unexpected(_) | Failure::Own(_) => ErrorKind::Internal,
+        };
+        Self::new(kind, failure.to_string())
+    }
+}
+
+/// A failure of a registry, an archive or the content store.
+pub fn image(error: ImageError) -> PlatformError {
+    PlatformError::new(ErrorKind::Invalid, error.to_string())
+}
+
+/// An application that was accepted and does not come up.
+pub fn not_ready(name: &AppName, reason: &str) -> PlatformError {
+    PlatformError::new(
+        ErrorKind::Unavailable,
+        format!("{name} is not ready: {reason}"),
+    )
+    .with_hint(format!(
+        "it is tried again; see `logs {name}` and `inspect {name}`, or `rm -f {name}`"
+    ))
+}
+
+/// An application of which something could not be taken away yet.
+pub fn not_removed(name: &AppName, reason: &str) -> PlatformError {
+    PlatformError::new(
+        ErrorKind::Unavailable,
+        format!("{name} is not gone yet: {reason}"),
+    )
+    .with_hint("it is tried again by itself; `ps` shows when it is gone")
+}

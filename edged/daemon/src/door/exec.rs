@@ -1,0 +1,88 @@
+//! A command in a container: its input from the client, its output to it, its end at the end.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use edged_console::{EXEC_EVENTS, ExecEvent, PlatformError, Stream};
+use edged_model::{ExitCode, InstanceId};
+use edged_protocol::worker::{self, Command, Event};
+use tokio::sync::mpsc;
+
+use crate::link::worker::Worker;
+
+/// Input of one frame: base64 makes it 44 KiB, far below the frame's bound.
+const INPUT_PIECE: usize = 32 << 10;
+
+/// Starts a command.
+pub async fn start(
+    worker: Worker,
+    instance: InstanceId,
+    command: Vec<String>,
+    input: Option<mpsc::Receiver<Bytes>>,
+) -> Result<mpsc::Receiver<ExecEvent>, PlatformError> {
+    let (exec, events) = worker.exec(instance, command, input.is_some()).await?;
+    let (sender, receiver) = mpsc::channel(EXEC_EVENTS);
+    tokio::spawn(async move {
+        // Cancel-safe: output that ends first ends the input with it, and a client that goes ends both.
+        tokio::select! {
+            () = output(events, &sender) => {}
+            () = feed(&worker, exec, input) => {}
+            () = sender.closed() => {}
+        }
+        // Harmless after its end; needed when the client went first.
+        let _ = worker.order(Command::ExecKill { exec }).await;
+    });
+    Ok(receiver)
+}
+
+async fn output(mut events: mpsc::Receiver<Event>, sender: &mpsc::Sender<ExecEvent>) {
+    while let Some(event) = events.recv().await {
+        let told = match event {
+            Event::ExecOutput { stream, bytes, .. } => {
+                let stream = match stream {
+                    worker::Stream::Stdout => Stream::Stdout,
+                    worker::Stream::Stderr => Stream::Stderr,
+                };
+                let bytes = STANDARD.decode(bytes).unwrap_or_default().into();
+                ExecEvent::Output { stream, bytes }
+            }
+            Event::ExecEnded { code, .. } => {
+                // Nobody reads it: the client has gone.
+                let _ = sender.send(ExecEvent::Ended(code)).await;
+                return;
+            }
+            Event::Exited { .. } | Event::Logged { .. } => continue,
+        };
+        if sender.send(told).await.is_err() {
+            return;
+        }
+    }
+    // The worker was restarted, or the reader was too slow: how the command ended is not known.
+    let _ = sender.send(ExecEvent::Ended(ExitCode::Unknown)).await;
+}
+
+/// Sends input to its end; never returns, since the end of the input is not the end of the command.
+async fn feed(worker: &Worker, exec: u64, input: Option<mpsc::Receiver<Bytes>>) {
+    if let Some(mut input) = input {
+        while let Some(bytes) = input.recv().await {
+            for piece in bytes.chunks(INPUT_PIECE) {
+                let command = Command::ExecInput {
+                    exec,
+                    bytes: STANDARD.encode(piece),
+                    end: false,
+                };
+                if worker.order(command).await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        }
+        let _ = worker
+            .order(Command::ExecInput {
+                exec,
+                bytes: String::new(),
+                end: true,
+            })
+            .await;
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,149 @@
+//! Images: fetched, taken from archives, listed, forgotten.
+
+use std::collections::BTreeSet;
+
+use edged_console::{ErrorKind, ImageView, PlatformError, Progress, Step};
+use edged_image::{Image, PullEvent};
+use edged_model::{AppName, Bytes, Digest, ImageReference};
+use edged_protocol::worker::Command;
+use tokio::io::AsyncRead;
+
+use super::{Door, error};
+
+impl Door {
+    /// Fetches an image, telling how far it is.
+    pub(super) async fn fetch(
+        &self,
+        reference: &ImageReference,
+        progress: &Progress,
+    ) -> Result<Image, PlatformError> {
+        let tell = |event: PullEvent| match event {
+            PullEvent::Resolving => {
+                progress.say(format!("asking {} for {reference}", reference.registry()))
+            }
+            PullEvent::Layer {
+                digest,
+                done,
+                total,
+            } => progress.tell(Step {
+                step: format!("pulling layer {}", digest.short()),
+                done: Some(Bytes(done)),
+                total: Some(Bytes(total)),
+            }),
+            PullEvent::Done => progress.say("unpacking"),
+        };
+        self.puller
+            .pull(reference, &tell)
+            .await
+            .map_err(error::image)
+    }
+
+    pub(super) async fn take_archive(
+        &self,
+        input: impl AsyncRead + Send + Unpin,
+        progress: Progress,
+    ) -> Result<Vec<ImageView>, PlatformError> {
+        progress.say("reading the archive");
+        let images = edged_image::load(&self.means.images, input, None)
+            .await
+            .map_err(error::image)?;
+        Ok(images.iter().map(|image| self.image_view(image)).collect())
+    }
+
+    /// An image and who uses it.
+    pub(super) fn image_view(&self, image: &Image) -> ImageView {
+        let now = self.now();
+        let uses = |manifest: &Digest| -> Vec<AppName> {
+            let users = now
+                .instances
+                .values()
+                .filter(|status| status.instance.image.manifest == *manifest);
+            users
+                .map(|status| status.instance.spec.name.clone())
+                .collect()
+        };
+        ImageView {
+            references: vec![image.reference.clone()],
+            manifest: image.manifest.clone(),
+            size: Bytes(image.size),
+            layers: u32::try_from(image.layers.len()).unwrap_or(u32::MAX),
+            created: image.created.as_deref().and_then(unix_seconds),
+            used_by: uses(&image.manifest),
+        }
+    }
+
+    pub(super) async fn image_views(&self) -> Result<Vec<ImageView>, PlatformError> {
+        let mut views: Vec<ImageView> = Vec::new();
+        for image in self.means.images.images().await.map_err(error::image)? {
+            match views
+                .iter_mut()
+                .find(|view| view.manifest == image.manifest)
+            {
+                Some(view) => view.references.push(image.reference),
+                None => views.push(self.image_view(&image)),
+            }
+        }
+        Ok(views)
+    }
+
+    /// Forgets a reference, then whatever of the store nothing reaches any more.
+    pub(super) async fn forget_image(
+        &self,
+        reference: &ImageReference,
+    ) -> Result<(), PlatformError> {
+        let now = self.now();
+        let Some(manifest) = self.means.images.resolve(reference) else {
+            let message = format!("there is no image {reference}");
+            return Err(PlatformError::new(ErrorKind::NotFound, message)
+                .with_hint("`images` lists what is here"));
+        };
+        let user = now
+            .instances
+            .values()
+            .find(|status| status.instance.image.manifest == manifest);
+        if let Some(user) = user {
+            let name = &user.instance.spec.name;
+            let message = format!("image {reference} is used by {name}");
+            return Err(PlatformError::new(ErrorKind::Conflict, message)
+                .with_hint(format!("`rm {name}` first")));
+        }
+        self.means
+            .images
+            .remove(reference)
+            .await
+            .map_err(error::image)?;
+        let keep: Vec<Digest> = now
+            .instances
+            .values()
+            .map(|status| status.instance.image.manifest.clone())
+            .collect();
+        self.means.images.gc(&keep).await.map_err(error::image)?;
+        self.drop_layers().await
+    }
+
+    /// Deletes unpacked layers that neither an image nor an application needs.
+    async fn drop_layers(&self) -> Result<(), PlatformError> {
+        let mut needed: BTreeSet<Digest> = BTreeSet::new();
+        for image in self.means.images.images().await.map_err(error::image)? {
+            needed.extend(image.layers.into_iter().map(|layer| layer.diff_id));
+        }
+        for status in self.now().instances.values() {
+            needed.extend(status.instance.image.layers.iter().cloned());
+        }
+        for diff_id in self.means.worker.observe().await?.layers {
+            if !needed.contains(&diff_id) {
+                self.means
+                    .worker
+                    .order(Command::RemoveLayer { diff_id })
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unix_seconds(text: &str) -> Option<u64> {
+    let format = &time::format_description::well_known::Rfc3339;
+    let at = time::OffsetDateTime::parse(text, format).ok()?;
+    u64::try_from(at.unix_timestamp()).ok()
+}

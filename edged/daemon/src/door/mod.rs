@@ -1,0 +1,303 @@
+//! The operator's verbs, carried out: [`edged_console::Platform`] over the reconciler, the images and the worker.
+
+mod error;
+mod exec;
+mod images;
+mod logs;
+mod stats;
+mod views;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use edged_console::{
+    ErrorKind, ExecEvent, ImageView, InstanceDetail, InstanceView, LogLine, LogQuery, Platform,
+    PlatformError, Progress, StatsView, StatusView,
+};
+use edged_image::{Image, Puller};
+use edged_model::{AppName, AppSpec, ContainerState, Goal, ImageReference, InstanceState};
+use tokio::io::AsyncRead;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::reconcile::{Denied, Mailbox, Means, Message, Wish};
+use crate::snapshot::{InstanceStatus, Reader, Snapshot};
+
+/// The platform as the console sees it.
+#[derive(Debug, Clone)]
+pub struct Door {
+    means: Means,
+    puller: Arc<Puller>,
+    mailbox: Mailbox,
+    reader: Reader,
+    since: Instant,
+}
+
+impl Door {
+    /// A door to the node.
+    pub fn new(means: Means, puller: Puller, mailbox: Mailbox, reader: Reader) -> Self {
+        Self {
+            means,
+            puller: Arc::new(puller),
+            mailbox,
+            reader,
+            since: Instant::now(),
+        }
+    }
+
+    fn now(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.reader.borrow())
+    }
+
+    fn status_of(&self, name: &AppName) -> Result<InstanceStatus, PlatformError> {
+        self.now()
+            .instances
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Denied::Unknown(name.clone()).into())
+    }
+
+    /// Sends a wish and waits for its answer.
+    async fn wish<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, Denied>>) -> Wish,
+    ) -> Result<T, PlatformError> {
+        let (reply, answer) = oneshot::channel();
+        let ending = || {
+            PlatformError::new(
+                ErrorKind::Unavailable,
+                "edged is ending; try again in a moment",
+            )
+        };
+        self.mailbox
+            .send(Message::Wish(make(reply)))
+            .await
+            .map_err(|_| ending())?;
+        Ok(answer.await.map_err(|_| ending())??)
+    }
+
+    /// Waits until the picture satisfies `done`.
+    async fn until<T>(
+        &self,
+        mut done: impl FnMut(&Snapshot) -> Option<T>,
+    ) -> Result<T, PlatformError> {
+        let mut reader = self.reader.clone();
+        loop {
+            if let Some(value) = done(&reader.borrow_and_update()) {
+                return Ok(value);
+            }
+            if reader.changed().await.is_err() {
+                return Err(PlatformError::new(
+                    ErrorKind::Unavailable,
+                    "edged is ending; try again in a moment",
+                ));
+            }
+        }
+    }
+
+    async fn change(
+        &self,
+        name: &AppName,
+        goal: Goal,
+        force: bool,
+        grace: Option<Duration>,
+    ) -> Result<(), PlatformError> {
+        let grace_ms = grace.map(|grace| u32::try_from(grace.as_millis()).unwrap_or(u32::MAX));
+        let name = name.clone();
+        self.wish(|reply| Wish::Change {
+            name,
+            goal,
+            force,
+            grace_ms,
+            reply,
+        })
+        .await
+    }
+
+    fn view(&self, status: &InstanceStatus) -> InstanceView {
+        views::instance(status, &self.means)
+    }
+
+    async fn image_for(
+        &self,
+        reference: &ImageReference,
+        progress: &Progress,
+    ) -> Result<Image, PlatformError> {
+        if self.means.images.resolve(reference).is_some() {
+            return Ok(self
+                .means
+                .images
+                .image(reference)
+                .await
+                .map_err(error::image)?);
+        }
+        self.fetch(reference, progress).await
+    }
+}
+
+impl Platform for Door {
+    async fn run(
+        &self,
+        spec: AppSpec,
+        wait: Option<Duration>,
+        progress: Progress,
+    ) -> Result<InstanceView, PlatformError> {
+        // Before a long pull, so that a taken name costs nothing.
+        if self.now().instances.contains_key(&spec.name) {
+            return Err(Denied::NameTaken(spec.name).into());
+        }
+        let image = self.image_for(&spec.image, &progress).await?;
+        let name = spec.name.clone();
+        let id = self
+            .wish(|reply| Wish::Deploy {
+                spec: Box::new(spec),
+                image: Box::new(image),
+                reply,
+            })
+            .await?;
+        let shown = self.until(|now| now.by_id(&id).cloned());
+        let accepted = shown.await?;
+        let Some(wait) = wait else {
+            return Ok(self.view(&accepted));
+        };
+        let settled = self.until(|now| {
+            let status = now.by_id(&id)?;
+            progress.say(format!("{name} is {}", status.state));
+            let over = matches!(
+                status.state,
+                InstanceState::Ready | InstanceState::Ended { .. } | InstanceState::BackOff { .. }
+            );
+            over.then(|| status.clone())
+        });
+        match tokio::time::timeout(wait, settled).await {
+            Ok(status) => {
+                let status = status?;
+                match &status.state {
+                    InstanceState::BackOff { reason, .. } => Err(error::not_ready(&name, reason)),
+                    _ => Ok(self.view(&status)),
+                }
+            }
+            Err(_) => Ok(self.view(&self.status_of(&name)?)),
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<InstanceView>, PlatformError> {
+        Ok(self
+            .now()
+            .instances
+            .values()
+            .map(|status| self.view(status))
+            .collect())
+    }
+
+    async fn inspect(&self, name: &AppName) -> Result<InstanceDetail, PlatformError> {
+        let status = self.status_of(name)?;
+        let pid = match status.container {
+            ContainerState::Running { pid, .. } => Some(pid),
+            _ => None,
+        };
+        Ok(InstanceDetail {
+            view: self.view(&status),
+            spec: status.instance.spec.clone(),
+            pinned: status.instance.image.clone(),
+            pid,
+            last_exit: status.last_exit,
+        })
+    }
+
+    async fn logs(
+        &self,
+        name: &AppName,
+        query: LogQuery,
+    ) -> Result<mpsc::Receiver<LogLine>, PlatformError> {
+        let id = self.status_of(name)?.instance.id.clone();
+        logs::read(self.means.worker.clone(), id, query, self.reader.clone()).await
+    }
+
+    async fn exec(
+        &self,
+        name: &AppName,
+        command: Vec<String>,
+        input: Option<mpsc::Receiver<bytes::Bytes>>,
+    ) -> Result<mpsc::Receiver<ExecEvent>, PlatformError> {
+        let status = self.status_of(name)?;
+        if !matches!(status.container, ContainerState::Running { .. }) {
+            let message = format!("{name} does not run ({})", status.state);
+            return Err(PlatformError::new(ErrorKind::Conflict, message)
+                .with_hint(format!("start it with `start {name}`")));
+        }
+        exec::start(
+            self.means.worker.clone(),
+            status.instance.id.clone(),
+            command,
+            input,
+        )
+        .await
+    }
+
+    async fn images(&self) -> Result<Vec<ImageView>, PlatformError> {
+        self.image_views().await
+    }
+
+    async fn pull(
+        &self,
+        image: ImageReference,
+        progress: Progress,
+    ) -> Result<ImageView, PlatformError> {
+        let image = self.fetch(&image, &progress).await?;
+        Ok(self.image_view(&image))
+    }
+
+    async fn load(
+        &self,
+        input: impl AsyncRead + Send + Unpin,
+        progress: Progress,
+    ) -> Result<Vec<ImageView>, PlatformError> {
+        self.take_archive(input, progress).await
+    }
+
+    async fn remove_image(&self, image: &ImageReference) -> Result<(), PlatformError> {
+        self.forget_image(image).await
+    }
+
+    async fn remove(&self, name: &AppName, force: bool) -> Result<(), PlatformError> {
+        let id = self.status_of(name)?.instance.id.clone();
+        self.change(name, Goal::Removed, force, None).await?;
+        let failed = self
+            .until(|now| match now.by_id(&id) {
+                None => Some(None),
+                Some(status) => match &status.state {
+                    InstanceState::BackOff { reason, .. } => Some(Some(reason.clone())),
+                    _ => None,
+                },
+            })
+            .await?;
+        failed.map_or(Ok(()), |reason| Err(error::not_removed(name, &reason)))
+    }
+
+    async fn stop(&self, name: &AppName, grace: Option<Duration>) -> Result<(), PlatformError> {
+        let id = self.status_of(name)?.instance.id.clone();
+        self.change(name, Goal::Stopped, true, grace).await?;
+        self.until(|now| match now.by_id(&id) {
+            None => Some(()),
+            Some(status) => (status.state == InstanceState::Stopped).then_some(()),
+        })
+        .await
+    }
+
+    async fn start(&self, name: &AppName) -> Result<(), PlatformError> {
+        self.change(name, Goal::Running, true, None).await
+    }
+
+    async fn stats(&self, names: &[AppName]) -> Result<Vec<StatsView>, PlatformError> {
+        self.stats_of(names).await
+    }
+
+    async fn status(&self) -> Result<StatusView, PlatformError> {
+        Ok(views::status(
+            &self.now(),
+            &self.means,
+            self.since.elapsed(),
+        ))
+    }
+}

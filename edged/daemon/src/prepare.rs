@@ -1,0 +1,135 @@
+//! What a box needs before its first start: keys, certificates and the broker's password. Idempotent.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use edged_config::{Addressing, Config};
+use edged_mec::{Authority, Tokens};
+use edged_protocol::Secret;
+
+use crate::random;
+
+/// Why the box could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// A file or folder.
+    #[error("cannot use {path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The certificates.
+    #[error(transparent)]
+    Authority(#[from] edged_mec::AuthorityError),
+    /// The token key.
+    #[error(transparent)]
+    Token(#[from] edged_mec::TokenError),
+    /// No randomness for a password.
+    #[error("the kernel gives no randomness")]
+    Random,
+}
+
+/// edged's own folder of the state.
+pub fn folder(config: &Config) -> PathBuf {
+    config.node.state.join("edged")
+}
+
+/// The folder of certificates.
+pub fn tls_folder(config: &Config) -> PathBuf {
+    folder(config).join("tls")
+}
+
+/// The file of the broker password.
+pub fn mqtt_password_file(config: &Config) -> PathBuf {
+    config
+        .mqtt
+        .password_file
+        .clone()
+        .unwrap_or_else(|| folder(config).join("mqtt-password"))
+}
+
+/// The box's authority and server certificate.
+pub fn authority(config: &Config, addressing: &Addressing) -> Result<Authority, PrepareError> {
+    let site = &config.node.site;
+    let names = [
+        config.node.zone(),
+        format!("mec.{}", config.node.zone()),
+        "localhost".to_owned(),
+    ];
+    let mut addresses: Vec<IpAddr> = vec![
+        addressing.gateway4.into(),
+        addressing.gateway6.into(),
+        IpAddr::from([127, 0, 0, 1]),
+        std::net::Ipv6Addr::LOCALHOST.into(),
+    ];
+    addresses.extend(
+        config
+            .http
+            .listen
+            .iter()
+            .map(|at| at.ip())
+            .filter(|ip| !ip.is_unspecified() && !ip.is_loopback()),
+    );
+    Ok(Authority::open(
+        &tls_folder(config),
+        site,
+        &names,
+        &addresses,
+    )?)
+}
+
+/// The key that signs tokens.
+pub fn tokens(config: &Config) -> Result<Tokens, PrepareError> {
+    Ok(Tokens::open(
+        &folder(config).join("token.key"),
+        &config.node.zone(),
+    )?)
+}
+
+/// The password of edged's account on the broker, made where it is missing.
+pub fn mqtt_password(config: &Config) -> Result<Secret, PrepareError> {
+    let path = mqtt_password_file(config);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Secret::new(text.trim_end())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let password = random::secret().ok_or(PrepareError::Random)?;
+            write_private(&path, password.expose())?;
+            Ok(password)
+        }
+        Err(source) => Err(PrepareError::File { path, source }),
+    }
+}
+
+/// Everything, once.
+pub fn prepare(config: &Config, addressing: &Addressing) -> Result<(), PrepareError> {
+    let folder = folder(config);
+    std::fs::create_dir_all(&folder).map_err(|source| PrepareError::File {
+        path: folder,
+        source,
+    })?;
+    authority(config, addressing)?;
+    tokens(config)?;
+    mqtt_password(config)?;
+    Ok(())
+}
+
+fn write_private(path: &Path, text: &str) -> Result<(), PrepareError> {
+    let failed = |source| PrepareError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(failed)
+}

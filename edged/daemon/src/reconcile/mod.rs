@@ -1,0 +1,344 @@
+//! The reconciler: one task that owns the desired state and drives the world towards it.
+//!
+//! It wakes on a message (a wish, an exit, a line that came up or went down), on the end of an action, and on the end
+//! of a pause; it never polls. Each turn it observes every instance, asks [`edged_model::plan`] for the next action,
+//! and starts it unless one of that instance is under way. Actions of different instances run side by side; changes of
+//! the policy, which is one for the node, run one at a time.
+//!
+//! Invariants: the store is written before anything is promised; an instance is announced only while it is ready; an
+//! action's result is believed only if nothing newer was told meanwhile.
+
+mod message;
+mod orphans;
+mod perform;
+mod retry;
+mod tracked;
+mod wishes;
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use edged_mec::RegisteredService;
+use edged_model::{
+    Action, AppInstance, AppName, ContainerState, Goal, InstanceId, InstanceState, plan,
+};
+use edged_protocol::guardian::Policy;
+use edged_store::Store;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::announce::Announcer;
+use crate::link::Failure;
+use crate::probe;
+use crate::snapshot::{InstanceStatus, Snapshot};
+pub use tracked::Tracked;
+use world::World;
+
+pub use message::{Denied, Mailbox, Message, Verdict, Wish};
+pub use perform::Means;
+use perform::{Outcome, Task};
+
+/// Messages not yet read: every sender waits for its place, so this only smooths bursts.
+pub const MESSAGES: usize = 256;
+
+type Finished = (InstanceId, Action, Outcome, Result<(), Failure>);
+
+/// The reconciler and everything it owns.
+#[derive(Debug)]
+pub struct Reconciler {
+    means: Means,
+    store: Store,
+    announcer: Announcer,
+    mailbox: Mailbox,
+    messages: mpsc::Receiver<Message>,
+    instances: BTreeMap<InstanceId, Tracked>,
+    services: Vec<RegisteredService>,
+    world: World,
+    actions: JoinSet<Finished>,
+    policy_busy: bool,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+}
+
+impl Reconciler {
+    /// Reads the desired state.
+    pub fn new(
+        means: Means,
+        store: Store,
+        announcer: Announcer,
+        (mailbox, messages): (Mailbox, mpsc::Receiver<Message>),
+        snapshot: watch::Sender<Arc<Snapshot>>,
+    ) -> Result<Self, edged_store::StoreError> {
+        let tracked = |(instance, credentials): (AppInstance, _)| {
+            (instance.id.clone(), Tracked::new(instance, credentials))
+        };
+        let instances = store.instances()?.into_iter().map(tracked).collect();
+        let services = wishes::stored_services(&store)?;
+        Ok(Self {
+            means,
+            store,
+            announcer,
+            mailbox,
+            messages,
+            instances,
+            services,
+            world: World::default(),
+            actions: JoinSet::new(),
+            policy_busy: false,
+            snapshot,
+        })
+    }
+
+    /// Works until `stop`; then lets the actions under way end, so that nothing is left half told.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        loop {
+            self.turn();
+            self.show();
+            let wake = self.next_pause();
+            // Cancel-safe: a message or a result that is not taken stays where it is.
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                Some(message) = self.messages.recv() => self.take(message),
+                Some(Ok(finished)) = self.actions.join_next(), if !self.actions.is_empty() => self.finish(finished),
+                () = pause(wake) => {}
+            }
+            while let Ok(message) = self.messages.try_recv() {
+                self.take(message);
+            }
+        }
+        while self.actions.join_next().await.is_some() {}
+    }
+
+    fn next_pause(&self) -> Option<Instant> {
+        self.instances
+            .values()
+            .filter_map(|tracked| Some(tracked.retry.pending()?.0))
+            .min()
+    }
+
+    /// Starts whatever is next for every instance.
+    fn turn(&mut self) {
+        let now = Instant::now();
+        self.world.policy_wanted = self.policy().fingerprint();
+        let ids: Vec<InstanceId> = self.instances.keys().cloned().collect();
+        for id in ids {
+            // Announcing and forgetting are done at once, so an instance may take several steps in one turn.
+            while self.step(&id, now) {}
+        }
+    }
+
+    /// One step of one instance; whether another may follow at once.
+    fn step(&mut self, id: &InstanceId, now: Instant) -> bool {
+        let waits_for = self.waits_for(id);
+        let Some(tracked) = self.instances.get_mut(id) else {
+            return false;
+        };
+        tracked.retry.due(now);
+        if tracked.busy || !self.world.is_seen() {
+            return false;
+        }
+        let seen = tracked.observe(&self.world, waits_for);
+        probe::keep(tracked, &seen, &self.means, &self.mailbox);
+        let Some(action) = plan(&tracked.instance, &seen) else {
+            return false;
+        };
+        if tracked.retry.pending().is_some() && action != Action::Withdraw {
+            return false;
+        }
+        match action {
+            Action::Announce | Action::Withdraw => {
+                tracked.announced = action == Action::Announce;
+                if action == Action::Announce {
+                    tracked.retry.reset();
+                }
+                self.publish();
+                true
+            }
+            Action::Forget => {
+                match self.store.forget(id) {
+                    Ok(()) => {
+                        self.announcer.clear(id);
+                        self.services.retain(|service| service.instance != *id);
+                        self.instances.remove(id);
+                        self.publish();
+                    }
+                    Err(error) => tracked.retry.failed(error.to_string()),
+                }
+                false
+            }
+            Action::AllowTraffic | Action::DenyTraffic if self.policy_busy => false,
+            action => {
+                if let Action::AllowTraffic | Action::DenyTraffic = action {
+                    tracked.allowed = action == Action::AllowTraffic;
+                    self.policy_busy = true;
+                }
+                self.start(id, action);
+                false
+            }
+        }
+    }
+
+    fn start(&mut self, id: &InstanceId, action: Action) {
+        let policy = self.policy();
+        self.world.policy_wanted = policy.fingerprint();
+        let Some(tracked) = self.instances.get_mut(id) else {
+            return;
+        };
+        tracked.busy = true;
+        tracked.ended_meanwhile = false;
+        if action == Action::StopContainer {
+            tracked.stop_probes();
+        }
+        tracing::debug!(app = %tracked.instance.spec.name, ?action, "action");
+        let task = Task {
+            action: action.clone(),
+            instance: Arc::clone(&tracked.instance),
+            credentials: tracked.credentials.clone(),
+            policy,
+            grace_ms: tracked
+                .grace_ms
+                .take()
+                .unwrap_or(tracked.instance.spec.stop.grace_ms),
+        };
+        let (means, id) = (self.means.clone(), id.clone());
+        self.actions.spawn(async move {
+            let (outcome, result) = means.perform(&task).await;
+            (id, action, outcome, result)
+        });
+    }
+
+    fn finish(&mut self, (id, action, outcome, result): Finished) {
+        let changes_policy = matches!(action, Action::AllowTraffic | Action::DenyTraffic);
+        if changes_policy {
+            self.policy_busy = false;
+        }
+        if let Some(seen) = self.world.guardian.as_mut().filter(|_| changes_policy) {
+            // After a failure the policy is not known: the next try replaces it whole.
+            seen.policy = outcome.policy;
+        }
+        let Some(tracked) = self.instances.get_mut(&id) else {
+            return;
+        };
+        tracked.busy = false;
+        if let Some(container) = outcome.container
+            && !(tracked.ended_meanwhile && matches!(container, ContainerState::Running { .. }))
+        {
+            self.world.set_container(&id, container);
+        }
+        if let Some(link) = outcome.link {
+            self.world.set_link(tracked.instance.lease, link);
+        }
+        if let Err(failure) = result {
+            tracing::warn!(app = %tracked.instance.spec.name, ?action, %failure, "an action failed");
+            return tracked.retry.failed(failure.to_string());
+        }
+        match action {
+            Action::UnpackLayer(layer) => self.world.add_layer(layer),
+            Action::AttachLink => self.world.set_link(tracked.instance.lease, true),
+            Action::DetachLink => self.world.set_link(tracked.instance.lease, false),
+            Action::GrantAccount => self.world.set_account(&tracked.instance, true),
+            Action::RevokeAccount => self.world.set_account(&tracked.instance, false),
+            Action::StartContainer => tracked.started(),
+            _ => {}
+        }
+    }
+
+    /// The policy that belongs into the kernel now.
+    fn policy(&self) -> Policy {
+        let allowed = self.instances.values().filter(|tracked| tracked.allowed);
+        edged_net::policy_of(
+            allowed.map(|tracked| tracked.instance.as_ref()),
+            &self.means.addressing,
+        )
+    }
+
+    /// The first application that an instance needs and that is not ready.
+    fn waits_for(&self, id: &InstanceId) -> Option<AppName> {
+        let needed = &self.instances.get(id)?.instance.spec.depends_on;
+        let ready = |name: &AppName| {
+            self.instances
+                .values()
+                .any(|other| other.announced && other.instance.spec.name == *name)
+        };
+        needed.iter().find(|name| !ready(name)).cloned()
+    }
+
+    /// Gives the resolver the view that follows from the announced instances.
+    fn publish(&self) {
+        let announced = self.instances.values().filter(|tracked| tracked.announced);
+        let ready: Vec<&AppInstance> = announced.map(|tracked| tracked.instance.as_ref()).collect();
+        let wanted = self
+            .instances
+            .values()
+            .filter(|tracked| tracked.instance.goal == Goal::Running);
+        let forward: Vec<&AppInstance> = wanted
+            .map(|tracked| tracked.instance.as_ref())
+            .filter(|app| app.spec.network.egress)
+            .collect();
+        if let Err(error) = self.announcer.publish(&ready, &self.services, &forward) {
+            tracing::error!(%error, "the zone was not changed");
+        }
+    }
+
+    /// Shows readers and the bus what is so now.
+    fn show(&mut self) {
+        let waits: BTreeMap<InstanceId, Option<AppName>> = self
+            .instances
+            .keys()
+            .map(|id| (id.clone(), self.waits_for(id)))
+            .collect();
+        let mut instances = BTreeMap::new();
+        for (id, tracked) in &mut self.instances {
+            let seen = tracked.observe(&self.world, waits.get(id).cloned().flatten());
+            let state = tracked.state(&seen);
+            if !tracked
+                .told
+                .as_ref()
+                .is_some_and(|told| same_kind(told, &state))
+            {
+                tracing::info!(app = %tracked.instance.spec.name, %state, "state");
+                self.announcer.tell(&tracked.instance, &state);
+                tracked.told = Some(state.clone());
+            }
+            let status = InstanceStatus {
+                instance: Arc::clone(&tracked.instance),
+                credentials: tracked.credentials.clone(),
+                state,
+                container: seen.container,
+                restarts: tracked.restarts,
+                last_exit: tracked.last_exit,
+            };
+            instances.insert(tracked.instance.spec.name.clone(), status);
+        }
+        let broker = if self.world.broker.is_some() {
+            Ok(())
+        } else {
+            Err(self.world.broker_away.clone())
+        };
+        self.snapshot.send_replace(Arc::new(Snapshot {
+            instances,
+            services: self.services.clone(),
+            worker: self.world.worker.as_ref().map(|seen| seen.cgroups),
+            guardian: self.world.guardian.is_some(),
+            broker,
+        }));
+    }
+}
+
+/// Whether two states are one to a listener: the time left of a pause is no news.
+fn same_kind(told: &InstanceState, now: &InstanceState) -> bool {
+    match (told, now) {
+        (InstanceState::BackOff { reason: a, .. }, InstanceState::BackOff { reason: b, .. }) => {
+            a == b
+        }
+        _ => told == now,
+    }
+}
+
+async fn pause(until: Option<Instant>) {
+    match until {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

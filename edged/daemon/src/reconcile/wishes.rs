@@ -1,0 +1,256 @@
+//! Messages taken: the world's news, and wishes, which are checked, made durable, and only then answered.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use edged_image::Image;
+use edged_mec::{RegisteredService, ServiceInfo};
+use edged_model::{
+    AppInstance, AppName, AppSpec, ContainerState, Goal, InstanceId, LeaseNumber, PinnedImage,
+};
+use edged_protocol::worker::Command;
+use edged_store::{Credentials, Store, StoreError, StoredService};
+
+use super::message::{Denied, Verdict};
+use super::tracked::Tracked;
+use super::{Message, Reconciler, Wish};
+use crate::random;
+
+/// Services that applications registered; one whose document is not understood is left out.
+pub(super) fn stored_services(store: &Store) -> Result<Vec<RegisteredService>, StoreError> {
+    let parse = |stored: StoredService| {
+        let info: ServiceInfo = serde_json::from_str(&stored.document).ok()?;
+        Some(RegisteredService {
+            id: stored.id,
+            instance: stored.instance,
+            info,
+        })
+    };
+    Ok(store.services()?.into_iter().filter_map(parse).collect())
+}
+
+impl Reconciler {
+    pub(super) fn take(&mut self, message: Message) {
+        match message {
+            Message::WorkerUp(seen) => {
+                self.world.worker = Some(seen);
+                self.drop_orphan_containers();
+                self.forgive();
+            }
+            Message::WorkerDown => self.world.worker = None,
+            Message::Exited { instance, code } => self.exited(&instance, code),
+            Message::GuardianUp(seen) => {
+                self.world.guardian = Some(seen);
+                self.drop_orphan_links();
+                self.forgive();
+            }
+            Message::GuardianDown => self.world.guardian = None,
+            Message::BrokerUp(accounts) => {
+                self.world.broker = Some(accounts);
+                self.drop_orphan_accounts();
+                self.forgive();
+            }
+            Message::BrokerDown(reason) => {
+                self.world.broker = None;
+                self.world.broker_away = reason;
+            }
+            Message::Probed {
+                instance,
+                pid,
+                verdict,
+            } => self.probed(&instance, pid, verdict),
+            Message::Wish(wish) => self.grant(wish),
+        }
+    }
+
+    /// What failed for want of a part that is back is tried again at once.
+    fn forgive(&mut self) {
+        for tracked in self.instances.values_mut() {
+            if !matches!(
+                self.world.container(&tracked.instance.id),
+                ContainerState::Exited { .. }
+            ) {
+                tracked.retry.reset();
+            }
+        }
+    }
+
+    fn exited(&mut self, id: &InstanceId, code: edged_model::ExitCode) {
+        let known = matches!(self.world.container(id), ContainerState::Exited { .. });
+        self.world
+            .set_container(id, ContainerState::Exited { code });
+        if let Some(tracked) = self.instances.get_mut(id).filter(|_| !known) {
+            tracing::info!(app = %tracked.instance.spec.name, %code, "container ended");
+            tracked.ended(code);
+        }
+    }
+
+    fn probed(&mut self, id: &InstanceId, pid: u32, verdict: Verdict) {
+        let Some(tracked) = self.instances.get_mut(id) else {
+            return;
+        };
+        if tracked
+            .probes
+            .as_ref()
+            .is_none_or(|(probed, _)| *probed != pid)
+        {
+            return;
+        }
+        match verdict {
+            Verdict::Ready => tracked.probed_ready = true,
+            Verdict::Unready => tracked.probed_ready = false,
+            Verdict::Dead => {
+                tracing::warn!(app = %tracked.instance.spec.name, "the liveness probe failed; started again");
+                tracked.stop_probes();
+                let signal = Command::Stop {
+                    instance: id.clone(),
+                    signal: crate::compose::stop_signal(&tracked.instance, None),
+                    grace_ms: tracked.instance.spec.stop.grace_ms,
+                };
+                let worker = self.means.worker.clone();
+                // Its effect comes back as an exit, which the restart policy answers.
+                tokio::spawn(async move { worker.order(signal).await });
+            }
+        }
+    }
+
+    fn grant(&mut self, wish: Wish) {
+        // Whoever asked may have gone; the wish counts all the same.
+        match wish {
+            Wish::Deploy { spec, image, reply } => drop(reply.send(self.deploy(*spec, &image))),
+            Wish::Change {
+                name,
+                goal,
+                force,
+                grace_ms,
+                reply,
+            } => {
+                drop(reply.send(self.change(&name, goal, force, grace_ms)));
+            }
+            Wish::PutService { service, reply } => drop(reply.send(self.put_service(*service))),
+            Wish::RemoveService { id, reply } => drop(reply.send(self.remove_service(&id))),
+        }
+    }
+
+    fn deploy(&mut self, spec: AppSpec, image: &Image) -> Result<InstanceId, Denied> {
+        if self.find(&spec.name).is_some() {
+            return Err(Denied::NameTaken(spec.name));
+        }
+        let others: Vec<&AppInstance> = self
+            .instances
+            .values()
+            .map(|tracked| tracked.instance.as_ref())
+            .collect();
+        let problems = edged_net::validate(&spec, others.iter().copied(), &self.means.config);
+        if let Some(problem) = problems.first() {
+            return Err(Denied::Invalid(problem.to_string()));
+        }
+        let taken: BTreeSet<LeaseNumber> = others.iter().map(|other| other.lease).collect();
+        let places = self.means.addressing.places();
+        let lease = LeaseNumber::lowest_free(&taken, places).ok_or(Denied::Full(places))?;
+        let secret = || {
+            random::secret()
+                .ok_or_else(|| Denied::Store("the kernel gives no randomness".to_owned()))
+        };
+        let credentials = Credentials {
+            mqtt_password: secret()?,
+            client_secret: secret()?,
+        };
+        let created = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |age| age.as_secs());
+        let instance = AppInstance {
+            id: InstanceId::random(),
+            spec,
+            image: PinnedImage {
+                manifest: image.manifest.clone(),
+                layers: image
+                    .layers
+                    .iter()
+                    .map(|layer| layer.diff_id.clone())
+                    .collect(),
+            },
+            goal: Goal::Running,
+            lease,
+            created,
+        };
+        self.store
+            .insert(&instance, &credentials)
+            .map_err(|error| Denied::Store(error.to_string()))?;
+        let id = instance.id.clone();
+        let mut tracked = Tracked::new(instance, credentials);
+        // It enters the firewall by its own action, in its turn.
+        tracked.allowed = false;
+        self.instances.insert(id.clone(), tracked);
+        Ok(id)
+    }
+
+    fn change(
+        &mut self,
+        name: &AppName,
+        goal: Goal,
+        force: bool,
+        grace_ms: Option<u32>,
+    ) -> Result<(), Denied> {
+        let id = self
+            .find(name)
+            .ok_or_else(|| Denied::Unknown(name.clone()))?;
+        let container = self.world.container(&id);
+        if goal == Goal::Removed && !force && matches!(container, ContainerState::Running { .. }) {
+            return Err(Denied::Runs(name.clone()));
+        }
+        self.store
+            .set_goal(&id, goal)
+            .map_err(|error| Denied::Store(error.to_string()))?;
+        if let Some(tracked) = self.instances.get_mut(&id) {
+            let mut instance = AppInstance::clone(&tracked.instance);
+            instance.goal = goal;
+            tracked.instance = Arc::new(instance);
+            tracked.retry.reset();
+            tracked.grace_ms = grace_ms;
+            tracked.again =
+                goal == Goal::Running && matches!(container, ContainerState::Exited { .. });
+        }
+        Ok(())
+    }
+
+    fn find(&self, name: &AppName) -> Option<InstanceId> {
+        self.instances
+            .values()
+            .find(|tracked| tracked.instance.spec.name == *name)
+            .map(|it| it.instance.id.clone())
+    }
+
+    fn put_service(&mut self, service: RegisteredService) -> Result<(), Denied> {
+        let document = serde_json::to_string(&service.info)
+            .map_err(|error| Denied::Invalid(error.to_string()))?;
+        let stored = StoredService {
+            id: service.id.clone(),
+            instance: service.instance.clone(),
+            document,
+        };
+        self.store
+            .put_service(&stored)
+            .map_err(|error| Denied::Store(error.to_string()))?;
+        match self
+            .services
+            .iter_mut()
+            .find(|known| known.id == service.id)
+        {
+            Some(known) => *known = service,
+            None => self.services.push(service),
+        }
+        self.publish();
+        Ok(())
+    }
+
+    fn remove_service(&mut self, id: &str) -> Result<(), Denied> {
+        self.store
+            .remove_service(id)
+            .map_err(|error| Denied::Store(error.to_string()))?;
+        self.services.retain(|known| known.id != id);
+        self.publish();
+        Ok(())
+    }
+}
