@@ -164,6 +164,7 @@ impl BrokerClient {
         password: &Secret,
     ) -> Result<bool, BrokerError> {
         let mut acls = BTreeSet::from(Acl::read("#"));
+        acls.extend(Acl::shield());
         acls.insert(Acl::allow(AclType::PublishClientSend, "sensors/#"));
         let shown = self.snapshot().await?;
         let mut commands = Vec::from_iter(shown.role_command(OPERATOR_ROLE, acls));
@@ -346,6 +347,7 @@ fn app_acls<'a>(
     let own = app_filter(instance);
     let mut acls = BTreeSet::from(Acl::read(&own));
     acls.extend(subscribe.flat_map(|filter| Acl::read(filter.as_str())));
+    acls.extend(Acl::shield());
     acls.insert(Acl::allow(AclType::PublishClientSend, own));
     acls
 }

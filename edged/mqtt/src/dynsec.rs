@@ -12,6 +12,9 @@ pub(crate) const CONTROL: &str = "$CONTROL/dynamic-security/v1";
 /// Where every administrator sees the answers.
 pub(crate) const RESPONSE: &str = "$CONTROL/dynamic-security/v1/response";
 
+/// Above that of every rule that allows, which is 0.
+const SHIELD_PRIORITY: i64 = 10;
+
 /// What a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -44,6 +47,22 @@ impl Acl {
             priority: 0,
             allow: true,
         }
+    }
+
+    /// Forbids reading the broker's own topics, before any other rule is asked. The plugin lets a rule for `#` or `+/…`
+    /// match a subscription to `$CONTROL/…`, where the answers for administrators come, so every role carries these.
+    pub(crate) fn shield() -> [Self; 4] {
+        let deny = |acltype, topic: &str| Self {
+            priority: SHIELD_PRIORITY,
+            allow: false,
+            ..Self::allow(acltype, topic)
+        };
+        [
+            deny(AclType::PublishClientReceive, "$CONTROL/#"),
+            deny(AclType::PublishClientReceive, "$SYS/#"),
+            deny(AclType::SubscribePattern, "$CONTROL/#"),
+            deny(AclType::SubscribePattern, "$SYS/#"),
+        ]
     }
 
     /// Subscribe, receive and unsubscribe.

@@ -110,19 +110,20 @@ pub struct Bounds {
     pub max_connections: u32,
     /// Messages that wait for one client, at quality of service above 0.
     pub max_queued_messages: u32,
-    /// Bytes of heap; beyond it the broker refuses messages rather than the box its memory.
-    pub memory_limit: u64,
+    /// Bytes that wait for one client. (Never `memory_limit`: with it mosquitto 2.0.11 miscounts what its plugin frees
+    /// and drops connections after a few commands.)
+    pub max_queued_bytes: u32,
 }
 
 impl Default for Bounds {
     /// 256 KiB a packet (images of a camera go elsewhere), 256 connections (a full box of apps, some of them with
-    /// several), 1,000 messages (mosquitto's own), 64 MiB in all.
+    /// several), 1,000 messages (mosquitto's own) or 1 MiB that wait for one client.
     fn default() -> Self {
         Self {
             max_packet_size: 256 * 1024,
             max_connections: 256,
             max_queued_messages: 1000,
-            memory_limit: 64 * 1024 * 1024,
+            max_queued_bytes: 1024 * 1024,
         }
     }
 }
@@ -196,7 +197,7 @@ pub fn render(options: &Options) -> Result<String, MosquittoError> {
     lines.add("sys_interval", 0);
     lines.add("max_packet_size", options.bounds.max_packet_size);
     lines.add("max_queued_messages", options.bounds.max_queued_messages);
-    lines.add("memory_limit", options.bounds.memory_limit);
+    lines.add("max_queued_bytes", options.bounds.max_queued_bytes);
     lines.add("persistence", options.persistence.is_some());
     if let Some(folder) = &options.persistence {
         // mosquitto puts the file's name behind this text without a separator.
