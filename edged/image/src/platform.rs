@@ -120,3 +120,55 @@ impl fmt::Display for Architecture {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(platforms: &[(&str, &str, Option<&str>)]) -> ImageIndex {
+        let entries: Vec<_> = (0u8..)
+            .zip(platforms)
+            .map(|(number, (os, arch, variant))| {
+                let mut platform = serde_json::json!({"os": os, "architecture": arch});
+                if let Some(variant) = variant {
+                    platform["variant"] = (*variant).into();
+                }
+                let digest = edged_model::Digest::from_sha256([number; 32]);
+                serde_json::json!({"mediaType": MediaType::ImageManifest.to_string(), "digest": digest.as_str(), "size": number, "platform": platform})
+            })
+            .collect();
+        serde_json::from_value(serde_json::json!({"schemaVersion": 2, "manifests": entries}))
+            .unwrap()
+    }
+
+    #[test]
+    fn the_base_variant_is_chosen_and_a_higher_one_is_not() {
+        let all = index(&[
+            ("unknown", "unknown", None),
+            ("linux", "arm", Some("v7")),
+            ("linux", "arm64", Some("v9")),
+            ("linux", "arm64", Some("v8")),
+            ("linux", "amd64", Some("v3")),
+            ("windows", "amd64", None),
+            ("linux", "amd64", None),
+        ]);
+        assert_eq!(Architecture::Arm64.choose(&all).unwrap().size(), 3);
+        assert_eq!(Architecture::Amd64.choose(&all).unwrap().size(), 6);
+        let high = index(&[("linux", "amd64", Some("v3"))]);
+        let refused = Architecture::Amd64.choose(&high).unwrap_err();
+        assert!(refused.to_string().contains("linux/amd64/v3"), "{refused}");
+    }
+
+    #[test]
+    fn an_entry_without_a_platform_stands_in() {
+        let mut value =
+            serde_json::to_value(index(&[("linux", "s390x", None), ("linux", "s390x", None)]))
+                .unwrap();
+        value["manifests"][1]
+            .as_object_mut()
+            .unwrap()
+            .remove("platform");
+        let index: ImageIndex = serde_json::from_value(value).unwrap();
+        assert_eq!(Architecture::Amd64.choose(&index).unwrap().size(), 1);
+    }
+}

@@ -488,6 +488,31 @@ async fn a_registry_that_fails_is_asked_again_but_not_for_ever() {
         let error = pull(&store, reply, "app:1").await.unwrap_err();
         assert!(matches!(error, ImageError::BrokenOff { .. }), "{error}");
     }
+    // Begins anew each time, by a little more or less: no progress, however much is sent.
+    let sent = AtomicUsize::new(0);
+    let mut parts = Parts::new();
+    parts.layers[0] = noise(6_000_000);
+    parts.config["rootfs"]["diff_ids"][0] = digest(&parts.layers[0]).as_str().into();
+    parts.describe();
+    let (site, large) = (parts.site(), digest(&parts.layers[0]));
+    let server = Server::start(move |request| {
+        let found = site
+            .iter()
+            .find(|(path, _)| request.path.ends_with(path.as_str()));
+        let mut reply = found.map_or_else(|| Reply::status(404, ""), |(_, reply)| reply.clone());
+        if request.path.ends_with(large.as_str()) {
+            let more = sent.fetch_add(1, Ordering::SeqCst) % 2 * 2_000_000;
+            reply.cut = Some(1_500_000 + more);
+        }
+        reply
+    })
+    .await;
+    let error = puller(&store, &server.address.to_string())
+        .pull(&server.reference("app:1"), &quiet)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ImageError::BrokenOff { .. }), "{error}");
+
     let failures = AtomicUsize::new(0);
     let honest = Parts::new().site();
     let server = Server::start(move |request| {

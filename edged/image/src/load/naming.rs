@@ -78,3 +78,47 @@ pub(super) fn tagged(tags: &[String]) -> Result<Vec<ImageReference>, Refusal> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_worked_out_within_the_archive() {
+        for (name, target, found) in [
+            ("a/layer.tar", "../b.tar", Some("b.tar")),
+            ("a/layer.tar", "../b/layer.tar", Some("b/layer.tar")),
+            ("a", "./b", Some("b")),
+            ("a/b", "/etc/passwd", Some("a/etc/passwd")),
+            ("a/b", "../../etc/passwd", None),
+        ] {
+            assert_eq!(beside(name, target).as_deref(), found, "{name} -> {target}");
+        }
+    }
+
+    #[test]
+    fn only_blobs_and_what_docker_wrote_are_taken() {
+        let hex = "0a".repeat(32);
+        assert!(matches!(
+            blob(&format!("blobs/sha256/{hex}")),
+            Name::Blob(_)
+        ));
+        for taken in [
+            format!("{hex}.json"),
+            format!("{hex}.tar"),
+            format!("{hex}/layer.tar"),
+        ] {
+            assert!(matches!(blob(&taken), Name::Unhashed), "{taken}");
+        }
+        for other in [
+            "VERSION",
+            "repositories",
+            "blobs/sha512/00",
+            "x/layer.tar",
+            &format!("{hex}/json"),
+            &format!("blobs/sha256/{hex}/x"),
+        ] {
+            assert!(matches!(blob(other), Name::Other), "{other}");
+        }
+    }
+}

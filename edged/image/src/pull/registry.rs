@@ -10,12 +10,10 @@ use bytes::Bytes;
 use edged_model::{Digest, ImageReference};
 use oci_client::Reference;
 use oci_client::errors::OciEnvelope;
-use oci_client::token_cache::RegistryToken;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE, RETRY_AFTER,
-    WWW_AUTHENTICATE,
 };
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Response, StatusCode, redirect};
 use tokio::sync::Mutex;
 
 use super::failure::{Failure, Passing, PlainRedirect, words};
@@ -28,19 +26,17 @@ const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, applicati
      application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 /// Redirects of one request: registries send blobs to a storage service, sometimes over a second hop.
 const REDIRECTS_MAX: usize = 5;
-/// The largest answer of a token service: tokens of big registries have 2 to 4 KiB.
-const TOKEN_MAX: usize = 64 * 1024;
 /// The largest error body that is read for its words.
 const COMPLAINT_MAX: usize = 8 * 1024;
 
 /// A connection pool and what was agreed with the registry.
 pub(super) struct Registry {
-    http: Client,
-    name: String,
-    repository: String,
-    base: String,
-    plain: bool,
-    credential: Option<Credential>,
+    pub(super) http: Client,
+    pub(super) name: String,
+    pub(super) repository: String,
+    pub(super) base: String,
+    pub(super) plain: bool,
+    pub(super) credential: Option<Credential>,
     /// The `Authorization` that worked last. Locked while a new one is fetched: one login for all layers.
     login: Mutex<Option<HeaderValue>>,
 }
@@ -297,93 +293,8 @@ impl Registry {
         send(fresh).await
     }
 
-    /// Answers the challenge of a 401 (distribution specification, "Authentication"; RFC 6750, RFC 7617).
-    async fn log_in(&self, headers: &HeaderMap) -> Result<HeaderValue, Failure> {
-        let challenges = headers
-            .get_all(WWW_AUTHENTICATE)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        let mut basic = false;
-        for text in challenges {
-            for challenge in http_auth::parse_challenges(text).unwrap_or_default() {
-                let value = |name: &str| {
-                    let param = challenge
-                        .params
-                        .iter()
-                        .find(|(key, _)| key.eq_ignore_ascii_case(name));
-                    param.map(|(_, value)| value.to_unescaped())
-                };
-                if challenge.scheme.eq_ignore_ascii_case("bearer")
-                    && let Some(realm) = value("realm")
-                {
-                    return self.fetch_token(&realm, value("service")).await;
-                }
-                basic |= challenge.scheme.eq_ignore_ascii_case("basic");
-            }
-        }
-        match &self.credential {
-            Some(credential) if basic => {
-                let request = self
-                    .http
-                    .get(&self.base)
-                    .basic_auth(&credential.username, Some(&credential.password));
-                let request = request
-                    .build()
-                    .map_err(|error| Failure::from_http(&self.name, &error))?;
-                request
-                    .headers()
-                    .get(AUTHORIZATION)
-                    .cloned()
-                    .ok_or_else(|| self.unauthorised())
-            }
-            _ => Err(self.unauthorised()),
-        }
-    }
-
-    async fn fetch_token(
-        &self,
-        realm: &str,
-        service: Option<String>,
-    ) -> Result<HeaderValue, Failure> {
-        let mut url: Url = realm
-            .parse()
-            .map_err(|_| self.breach("its token service has no valid address"))?;
-        if !self.plain && url.scheme() != "https" {
-            let target = url.host_str().unwrap_or_default().to_owned();
-            return Err(ImageError::PlainRedirect {
-                registry: self.name.clone(),
-                target,
-            }
-            .into());
-        }
-        url.query_pairs_mut()
-            .append_pair("scope", &format!("repository:{}:pull", self.repository));
-        if let Some(service) = service {
-            url.query_pairs_mut().append_pair("service", &service);
-        }
-        let mut request = self.http.get(url);
-        if let Some(credential) = &self.credential {
-            request = request.basic_auth(&credential.username, Some(&credential.password));
-        }
-        let mut response = request
-            .send()
-            .await
-            .map_err(|error| Failure::from_http(&self.name, &error))?;
-        if response.status() != StatusCode::OK {
-            return Err(self.complaint(response).await);
-        }
-        let body = self.body(&mut response, TOKEN_MAX).await?;
-        let token: RegistryToken = body
-            .and_then(|body| serde_json::from_slice(&body).ok())
-            .ok_or_else(|| self.breach("its token service answers no token"))?;
-        let mut login = HeaderValue::try_from(token.bearer_token())
-            .map_err(|_| self.breach("its token cannot be sent in a header"))?;
-        login.set_sensitive(true);
-        Ok(login)
-    }
-
     /// At most `limit` bytes of a body; none if there are more.
-    async fn body(
+    pub(super) async fn body(
         &self,
         response: &mut Response,
         limit: usize,
@@ -403,7 +314,7 @@ impl Registry {
     }
 
     /// What an answer other than success means.
-    async fn complaint(&self, mut response: Response) -> Failure {
+    pub(super) async fn complaint(&self, mut response: Response) -> Failure {
         let status = response.status();
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return self.unauthorised();
@@ -446,7 +357,7 @@ impl Registry {
         }
     }
 
-    fn unauthorised(&self) -> Failure {
+    pub(super) fn unauthorised(&self) -> Failure {
         ImageError::Unauthorised {
             registry: self.name.clone(),
             repository: self.repository.clone(),
@@ -454,7 +365,7 @@ impl Registry {
         .into()
     }
 
-    fn breach(&self, reason: &str) -> Failure {
+    pub(super) fn breach(&self, reason: &str) -> Failure {
         ImageError::Protocol {
             registry: self.name.clone(),
             reason: reason.to_owned(),
