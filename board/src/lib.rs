@@ -9,9 +9,13 @@
 //!
 //! Invariants: whatever `host` starts dies with it; whatever it makes in the kernel is gone when it ends.
 
+pub mod check;
 pub mod client;
+pub mod demo;
 pub mod host;
+pub mod image;
 pub mod install;
 pub mod line;
 pub mod process;
+pub mod registry;
 pub mod workspace;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use board::host;
+use board::{check, demo, host};
 use clap::{Parser, Subcommand};
 
 /// Everything a person does with this repository.
@@ -17,11 +17,17 @@ struct Arguments {
 enum Verb {
     /// Start a complete node on this machine, print one line of JSON, and run until SIGTERM.
     Host(host::Options),
+    /// Show the main job on real input: registry, image, application, sensors, name, page, and a killed edged.
+    Demo(demo::Options),
+    /// Install what is missing, check form and lints, run every test.
+    Test(check::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Host(options) => host::run(&options),
+        Verb::Demo(options) => demo::run(&options),
+        Verb::Test(options) => check::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,10 +3,11 @@
 use std::fs::{self, Permissions};
 use std::net::IpAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
+use edged_config::Config;
 
 use super::OPERATOR;
 use super::daemon::{Daemon, Identity};
@@ -32,35 +33,46 @@ pub fn daemon(folder: &Folder) -> anyhow::Result<Daemon> {
     )
 }
 
-/// Hands the files that edged wrote to the broker's user. Accounts of an earlier run are kept: they are the broker's.
-pub fn hand_over(folder: &Folder) -> anyhow::Result<()> {
+/// Has edged write the files for this node's listeners, and hands them to the broker's user. Accounts of an earlier
+/// run are kept: they are the broker's.
+pub fn prepare(
+    folder: &Folder,
+    config: &Config,
+    ports: Ports,
+    edged: &mut Command,
+) -> anyhow::Result<()> {
+    let to = folder.path.join("broker");
+    for name in ["server.pem", "server.key"] {
+        let from = folder.edged("tls").join(name);
+        fs::copy(&from, to.join(name))
+            .with_context(|| format!("edged has not written {}", from.display()))?;
+    }
+    let gateway = config.addressing()?.gateway4;
+    edged.arg("mosquitto").arg("--folder").arg(&to);
+    for plain in [
+        format!("127.0.0.1:{}", ports.mqtt),
+        format!("{gateway}:{}", config.mqtt.app_port),
+    ] {
+        edged.args(["--listen", &plain]);
+    }
+    edged.args(["--listen-tls", &format!("127.0.0.1:{}", ports.mqtts)]);
+    edged.arg("--certificate").arg(to.join("server.pem"));
+    edged.arg("--key").arg(to.join("server.key"));
+    process::output(edged)?;
+    hand_over(&to)
+}
+
+fn hand_over(folder: &Path) -> anyhow::Result<()> {
     let uid: u32 = process::output(Command::new("id").args(["-u", USER]))?
         .trim()
         .parse()
         .context("id -u mosquitto")?;
-    let to = folder.path.join("broker");
-    chown(&to, Some(uid), None)?;
-    fs::set_permissions(&to, Permissions::from_mode(0o700))?;
-    let files = [
-        ("broker/mosquitto.conf", "mosquitto.conf", true),
-        (
-            "broker/dynamic-security.json",
-            "dynamic-security.json",
-            false,
-        ),
-        ("tls/ca.pem", "ca.pem", true),
-        ("tls/server.pem", "server.pem", true),
-        ("tls/server.key", "server.key", true),
-    ];
-    for (from, name, replace) in files {
-        let (from, to) = (folder.edged(from), to.join(name));
-        if to.exists() && !replace {
-            continue;
-        }
-        fs::copy(&from, &to)
-            .with_context(|| format!("edged has not written {}", from.display()))?;
-        fs::set_permissions(&to, Permissions::from_mode(0o600))?;
-        chown(&to, Some(uid), None)?;
+    chown(folder, Some(uid), None)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        chown(&path, Some(uid), None)?;
     }
     Ok(())
 }

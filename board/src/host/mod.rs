@@ -14,6 +14,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -31,6 +32,11 @@ use place::Place;
 use signals::Signals;
 
 pub use place::free_port;
+
+/// A command for a program of the machine that ends when we do.
+pub fn dies_with_us(program: &Path) -> Command {
+    Identity::Root.command(program)
+}
 
 /// The account of edged on the broker.
 const MQTT_ADMIN: &str = "edged";
@@ -168,7 +174,12 @@ impl<'a> Host<'a> {
         self.guardian.wait_ready()?;
         self.worker.wait_ready()?;
         self.wait_gateway()?;
-        self.broker_files()?;
+        broker::prepare(
+            self.folder,
+            &self.config,
+            self.place.ports,
+            &mut self.edged_command(Identity::Root),
+        )?;
         self.broker.start()?;
         self.broker.wait_ready()?;
         if signals.stop() {
@@ -201,32 +212,15 @@ impl<'a> Host<'a> {
         Ok(())
     }
 
-    /// edged writes what the broker reads, for the listeners that this node has.
-    fn broker_files(&self) -> anyhow::Result<()> {
-        let ports = self.place.ports;
-        let gateway = self.config.addressing()?.gateway4;
-        self.edged_once(&[
-            "mosquitto",
-            "--folder",
-            &self.folder.path.join("broker").to_string_lossy(),
-            "--plain",
-            &format!("127.0.0.1:{}", ports.mqtt),
-            "--plain",
-            &format!("{gateway}:{}", self.config.mqtt.app_port),
-            "--tls",
-            &format!("127.0.0.1:{}", ports.mqtts),
-            "--operator",
-            OPERATOR,
-        ])?;
-        broker::hand_over(self.folder)
+    fn edged_command(&self, identity: Identity) -> Command {
+        let mut command = identity.command(&self.folder.path.join("bin/edged"));
+        command.arg("--config").arg(self.folder.config());
+        command
     }
 
     /// Runs a short verb of edged, as edged's user.
     fn edged_once(&self, verb: &[&str]) -> anyhow::Result<String> {
-        let program = self.folder.path.join("bin/edged");
-        let mut command = Identity::Edged(EDGED_UID).command(&program);
-        command.arg("--config").arg(self.folder.config()).args(verb);
-        process::output(&mut command)
+        process::output(self.edged_command(Identity::Edged(EDGED_UID)).args(verb))
     }
 
     fn line(&self) -> anyhow::Result<Line> {

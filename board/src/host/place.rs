@@ -51,9 +51,10 @@ impl Place {
         let routes =
             std::fs::read_to_string("/proc/net/route").context("cannot read the routes")?;
         for _ in 0..TRIES {
-            let [a, b, c, d, e, f, g, h] = random()?;
-            let tag = format!("{a:02x}{b:02x}");
-            let subnet = Ipv4Addr::new(10, 80 + (c % 128), d, 0);
+            let bytes = random()?;
+            let [high, low, second, third, ..] = bytes;
+            let tag = format!("{high:02x}{low:02x}");
+            let subnet = Ipv4Addr::new(10, 80 + (second % 128), third, 0);
             if overlaps_a_route(&routes, subnet) {
                 continue;
             }
@@ -67,7 +68,7 @@ impl Place {
             return Ok(Self {
                 cgroup: format!("/edged-{tag}"),
                 subnet4: format!("{subnet}/24"),
-                subnet6: format!("fd{e:02x}:{f:02x}{g:02x}:{h:02x}{a:02x}:{b:02x}{c:02x}::/64"),
+                subnet6: format!("{}/64", unique_local(bytes)),
                 ports: free_ports()?,
                 prefix,
                 tag,
@@ -75,6 +76,12 @@ impl Place {
         }
         bail!("no free subnet in 10.80.0.0/9 after {TRIES} tries; look at `ip route`")
     }
+}
+
+/// A network of `fd00::/8` (RFC 4193, 3.2).
+fn unique_local(bytes: [u8; 8]) -> Ipv6Addr {
+    let network = u64::from_be_bytes(bytes) >> 8 | 0xfd << 56;
+    Ipv6Addr::from_bits(u128::from(network) << 64)
 }
 
 /// Whether a /24 meets a route of the kernel's table (proc(5), /proc/net/route: addresses in the machine's order).

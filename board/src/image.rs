@@ -1,0 +1,78 @@
+//! Images for the demo and the tests, built with Debian's umoci: a third party's hand, not ours.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+
+use crate::process;
+
+/// An image in an OCI layout of its own.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The layout's folder.
+    pub layout: PathBuf,
+    tag: String,
+}
+
+impl Image {
+    /// An image without layers.
+    pub fn new(layout: &Path, tag: &str) -> anyhow::Result<Self> {
+        if layout.exists() {
+            fs::remove_dir_all(layout)
+                .with_context(|| format!("cannot remove {}", layout.display()))?;
+        }
+        let image = Self {
+            layout: layout.to_owned(),
+            tag: tag.to_owned(),
+        };
+        umoci(&["init", "--layout", &layout.to_string_lossy()])?;
+        umoci(&["new", "--image", &image.name()])?;
+        Ok(image)
+    }
+
+    /// Its tag.
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    fn name(&self) -> String {
+        format!("{}:{}", self.layout.display(), self.tag)
+    }
+
+    /// Adds a file or folder as a layer.
+    pub fn insert(&self, from: &Path, to: &str) -> anyhow::Result<()> {
+        umoci(&[
+            "insert",
+            "--image",
+            &self.name(),
+            &from.to_string_lossy(),
+            to,
+        ])
+    }
+
+    /// Sets options of its configuration, as `umoci config` names them.
+    pub fn configure(&self, options: &[&str]) -> anyhow::Result<()> {
+        let name = self.name();
+        let mut words = vec!["config", "--image", &name];
+        words.extend(options);
+        umoci(&words)
+    }
+}
+
+fn umoci(words: &[&str]) -> anyhow::Result<()> {
+    process::output(Command::new("umoci").args(words)).map(drop)
+}
+
+/// The sample application: one static program and nothing else.
+pub fn sensor_page(program: &Path, layout: &Path) -> anyhow::Result<Image> {
+    let image = Image::new(layout, "1")?;
+    image.insert(program, "/sensor-page")?;
+    image.configure(&[
+        "--config.entrypoint=/sensor-page",
+        "--config.user=65534:65534",
+        "--config.exposedports=8080/tcp",
+    ])?;
+    Ok(image)
+}

@@ -1,0 +1,9 @@
+//! Real images as running, addressed, named applications; and what a node does when something is killed or missing.
+//!
+//! Every test has a node of its own: what one kills, no other misses.
+
+mod contract;
+mod isolation;
+mod survival;
+mod third_party;
+mod trouble;

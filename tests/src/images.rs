@@ -1,0 +1,113 @@
+//! Images for tests: other people's programs, packed by umoci.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use board::image::Image;
+use board::process;
+
+/// Debian's nginx and the libraries it needs.
+const NGINX: [&str; 7] = [
+    "nginx",
+    "libc6",
+    "libcrypt1",
+    "libpcre2-8-0",
+    "libssl3",
+    "zlib1g",
+    "nginx-common",
+];
+/// Runs without root, writes only to tmpfs, logs to its standard streams.
+const NGINX_CONF: &str = "\
+daemon off;
+worker_processes 1;
+pid /run/nginx.pid;
+error_log /dev/stderr warn;
+events { worker_connections 64; }
+http {
+    access_log off;
+    client_body_temp_path /tmp/body;
+    proxy_temp_path /tmp/proxy;
+    fastcgi_temp_path /tmp/fastcgi;
+    uwsgi_temp_path /tmp/uwsgi;
+    scgi_temp_path /tmp/scgi;
+    server { listen 8080; listen [::]:8080; root /srv; }
+}
+";
+
+/// What nginx of the tests serves.
+pub const NGINX_PAGE: &str = "nginx of Debian speaking\n";
+
+/// busybox with every applet, and one page for its httpd. Its program is `command`, run by sh.
+pub fn busybox(layout: &Path, command: &str) -> anyhow::Result<Image> {
+    let root = layout.with_extension("root");
+    let bin = root.join("bin");
+    fs::create_dir_all(&bin)?;
+    fs::copy("/bin/busybox", bin.join("busybox"))?;
+    let applets = process::output(Command::new("/bin/busybox").arg("--list"))?;
+    for applet in applets.lines().filter(|applet| *applet != "busybox") {
+        let link = bin.join(applet);
+        if !link.exists() {
+            std::os::unix::fs::symlink("busybox", link)?;
+        }
+    }
+    fs::create_dir_all(root.join("srv"))?;
+    fs::write(root.join("srv/index.html"), "busybox speaking\n")?;
+    fs::create_dir_all(root.join("etc"))?;
+    fs::write(
+        root.join("etc/passwd"),
+        "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
+    )?;
+    let image = Image::new(layout, "1")?;
+    image.insert(&root, "/")?;
+    image.configure(&[
+        "--config.env=PATH=/bin",
+        "--config.user=65534:65534",
+        "--config.entrypoint=/bin/sh",
+        "--config.entrypoint=-c",
+        &format!("--config.cmd={command}"),
+    ])?;
+    Ok(image)
+}
+
+/// nginx out of Debian's own packages, as a third party would pack it.
+pub fn nginx(layout: &Path) -> anyhow::Result<Image> {
+    let (debs, root) = (layout.with_extension("debs"), layout.with_extension("root"));
+    fs::create_dir_all(&debs)?;
+    fs::create_dir_all(&root)?;
+    // As root apt-get would hand the folder to its own user; it is ours already.
+    process::output(
+        Command::new("apt-get")
+            .current_dir(&debs)
+            .args(["-q", "-o", "APT::Sandbox::User=root", "download"])
+            .args(NGINX),
+    )?;
+    for deb in fs::read_dir(&debs)? {
+        process::output(
+            Command::new("dpkg-deb")
+                .arg("-x")
+                .arg(deb?.path())
+                .arg(&root),
+        )?;
+    }
+    for folder in ["usr/share/doc", "usr/share/man", "usr/share/locale"] {
+        if root.join(folder).exists() {
+            fs::remove_dir_all(root.join(folder))?;
+        }
+    }
+    fs::create_dir_all(root.join("srv"))?;
+    fs::write(root.join("srv/index.html"), NGINX_PAGE)?;
+    fs::write(root.join("etc/nginx/nginx.conf"), NGINX_CONF)?;
+    fs::write(
+        root.join("etc/passwd"),
+        "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
+    )?;
+    let image = Image::new(layout, "1")?;
+    image.insert(&root, "/")?;
+    image.configure(&[
+        "--config.user=65534:65534",
+        "--config.entrypoint=/usr/sbin/nginx",
+        "--config.exposedports=8080/tcp",
+    ])?;
+    Ok(image)
+}
