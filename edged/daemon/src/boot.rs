@@ -8,7 +8,8 @@ use std::time::Duration;
 use edged_config::Config;
 use edged_dns::{DnsConfig, DnsServer, Subnet};
 use edged_image::{ContentStore, Credential, Puller, PullerConfig};
-use edged_mqtt::{BrokerClient, BrokerConfig, ConnectionState};
+use edged_mqtt::{BrokerClient, BrokerConfig, ConnectionState, Username};
+use edged_protocol::Secret;
 use edged_ssh::{SshConfig, SshServer};
 use edged_store::Store;
 use tokio::net::TcpListener;
@@ -176,7 +177,8 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     background.spawn(broker_task.run());
     background.spawn(worker::keep(means.worker.clone(), mailbox.clone()));
     background.spawn(guardian::keep(means.guardian.clone(), mailbox.clone()));
-    background.spawn(watch_broker(broker, mailbox));
+    let (operator, password) = prepare::mqtt_operator(&config)?;
+    background.spawn(watch_broker(broker, (operator.parse()?, password), mailbox));
     let mut serving = JoinSet::new();
     serving.spawn(dns.run(until(stopped.clone())));
     for (listener, tls) in http {
@@ -260,7 +262,7 @@ fn registries(config: &Config) -> Result<PullerConfig, BootError> {
 }
 
 /// Tells the reconciler when the broker answers, with what is there, and when it does not.
-async fn watch_broker(broker: BrokerClient, mailbox: Mailbox) {
+async fn watch_broker(broker: BrokerClient, operator: (Username, Secret), mailbox: Mailbox) {
     let mut state = broker.state();
     loop {
         let now = state.borrow_and_update().clone();
@@ -269,6 +271,7 @@ async fn watch_broker(broker: BrokerClient, mailbox: Mailbox) {
             ConnectionState::Connected { .. } => {
                 let accounts = async {
                     broker.bootstrap().await?;
+                    broker.apply_operator(&operator.0, &operator.1).await?;
                     broker.observe_accounts().await
                 };
                 match accounts.await {

@@ -8,6 +8,7 @@
 
 mod announce;
 mod boot;
+mod broker;
 mod compose;
 mod door;
 mod fault;
@@ -42,7 +43,7 @@ struct Arguments {
     verb: Option<Verb>,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Verb {
     /// Serve until SIGTERM (the default)
     Serve,
@@ -50,8 +51,17 @@ enum Verb {
     Init,
     /// Check the configuration and end
     Check,
-    /// Print a token for all MEC interfaces
+    /// Write the files of this node's broker, mosquitto
+    Mosquitto(broker::Broker),
+    /// Print a bearer token for the MEC interfaces
+    #[command(group = clap::ArgGroup::new("whose").required(true))]
     Token {
+        /// For everything: an orchestrator's
+        #[arg(long, group = "whose")]
+        all: bool,
+        /// For the resources of one application instance
+        #[arg(long, group = "whose", value_name = "ID")]
+        instance: Option<edged_model::InstanceId>,
         /// Seconds it lives
         #[arg(long, default_value_t = 3600)]
         lifetime: u64,
@@ -79,14 +89,16 @@ fn main() -> ExitCode {
 fn carry_out(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::read(&arguments.config)?;
     let addressing = config.addressing()?;
-    match arguments.verb.unwrap_or(Verb::Serve) {
+    match arguments.verb.clone().unwrap_or(Verb::Serve) {
         Verb::Check => println!("{} is valid", arguments.config.display()),
+        Verb::Mosquitto(listeners) => println!("{}", broker::write(&config, &listeners)?.display()),
         Verb::Init => prepare::prepare(&config, &addressing)?,
-        Verb::Token { lifetime } => {
-            println!(
-                "{}",
-                prepare::tokens(&config)?.issue(&edged_mec::Access::All, lifetime)?
-            );
+        Verb::Token {
+            instance, lifetime, ..
+        } => {
+            // The group says that one is there: without an instance it is for all.
+            let access = instance.map_or(edged_mec::Access::All, edged_mec::Access::Instance);
+            println!("{}", prepare::tokens(&config)?.issue(&access, lifetime)?);
         }
         Verb::Serve => {
             // Another default provider can only be there already if it is this one.

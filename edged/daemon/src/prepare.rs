@@ -11,6 +11,9 @@ use edged_protocol::Secret;
 
 use crate::random;
 
+/// The operator's name, on the broker as at the door.
+const OPERATOR: &str = "admin";
+
 /// Why the box could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
@@ -41,15 +44,6 @@ pub fn folder(config: &Config) -> PathBuf {
 /// The folder of certificates.
 pub fn tls_folder(config: &Config) -> PathBuf {
     folder(config).join("tls")
-}
-
-/// The file of the broker password.
-pub fn mqtt_password_file(config: &Config) -> PathBuf {
-    config
-        .mqtt
-        .password_file
-        .clone()
-        .unwrap_or_else(|| folder(config).join("mqtt-password"))
 }
 
 /// The box's authority and server certificate.
@@ -92,7 +86,19 @@ pub fn tokens(config: &Config) -> Result<Tokens, PrepareError> {
 
 /// The password of edged's account on the broker, made where it is missing.
 pub fn mqtt_password(config: &Config) -> Result<Secret, PrepareError> {
-    let path = mqtt_password_file(config);
+    let own = folder(config).join("mqtt-password");
+    password_in(config.mqtt.password_file.clone().unwrap_or(own))
+}
+
+/// The operator's account on the broker: a name, and a password made where it is missing.
+pub fn mqtt_operator(config: &Config) -> Result<(&'static str, Secret), PrepareError> {
+    Ok((
+        OPERATOR,
+        password_in(folder(config).join("mqtt-operator-password"))?,
+    ))
+}
+
+fn password_in(path: PathBuf) -> Result<Secret, PrepareError> {
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(Secret::new(text.trim_end())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -114,6 +120,7 @@ pub fn prepare(config: &Config, addressing: &Addressing) -> Result<(), PrepareEr
     authority(config, addressing)?;
     tokens(config)?;
     mqtt_password(config)?;
+    mqtt_operator(config)?;
     Ok(())
 }
 
