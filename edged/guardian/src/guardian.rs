@@ -91,12 +91,11 @@ impl Guardian {
             self.load(&self.ruleset.compile(&Policy::default())?)?;
         }
         let name = self.ruleset.addressing().prefix.clone();
-        let gateway = match self.netlink.link(&name)? {
-            Some(link) => link,
-            None => {
-                self.netlink.add_carrier(&name)?;
-                self.found(&name)?
-            }
+        let gateway = if let Some(link) = self.netlink.link(&name)? {
+            link
+        } else {
+            self.netlink.add_carrier(&name)?;
+            self.found(&name)?
         };
         self.own_addresses(&gateway)?;
         self.netlink.set_up(&gateway)?;
@@ -106,12 +105,12 @@ impl Guardian {
     /// Executes a command.
     pub fn execute(&mut self, command: Command) -> Reply {
         let done = match command {
-            Command::Observe {} => return self.observe().unwrap_or_else(refused),
+            Command::Observe {} => return self.observe().unwrap_or_else(|error| refused(&error)),
             Command::Attach { instance, lease } => self.attach(&instance, lease),
             Command::Detach { lease } => self.detach(lease),
             Command::Apply { policy } => self.apply(&policy),
         };
-        done.map_or_else(refused, |()| Reply::Done {})
+        done.map_or_else(|error| refused(&error), |()| Reply::Done {})
     }
 
     /// Takes everything away that any guardian of this configuration made.
@@ -322,7 +321,7 @@ impl Guardian {
     }
 }
 
-fn refused(error: GuardianError) -> Reply {
+fn refused(error: &GuardianError) -> Reply {
     tracing::warn!(%error, "refused");
     Reply::Refused(error.refusal())
 }

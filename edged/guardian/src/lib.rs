@@ -1,6 +1,6 @@
 //! edged-guardian changes the host network, and nothing else.
 //!
-//! It holds CAP_NET_ADMIN and no other right, takes four commands ([`edged_protocol::guardian::Command`]) from one user
+//! It holds `CAP_NET_ADMIN` and no other right, takes four commands ([`edged_protocol::guardian::Command`]) from one user
 //! over one socket, and touches only what carries its prefix: the interface `PREFIX`, the links `PREFIXvN`, the nftables
 //! table `inet PREFIX`, and the settings of those links; of the uplink it changes whether packets are forwarded, and
 //! lets only applications profit from it.

@@ -1,4 +1,4 @@
-//! Giving up everything but CAP_NET_ADMIN.
+//! Giving up everything but `CAP_NET_ADMIN`.
 
 use rustix::io::Errno;
 use rustix::thread::{
@@ -26,10 +26,10 @@ pub enum PrivilegeError {
     },
 }
 
-/// Keeps CAP_NET_ADMIN, for this process and for `nft`, and nothing else; there is no way back.
+/// Keeps `CAP_NET_ADMIN`, for this process and for `nft`, and nothing else; there is no way back.
 ///
 /// A root user without capabilities still owns root's files: that is how it reads its configuration and the folder of
-/// pinned namespaces. The kernel lets CAP_NET_ADMIN write the network's sysctls.
+/// pinned namespaces. The kernel lets `CAP_NET_ADMIN` write the network's sysctls.
 pub fn keep_net_admin() -> Result<(), PrivilegeError> {
     let kept = |operation| move |source| PrivilegeError::Kept { operation, source };
     let own = capabilities(None).map_err(kept("read the capabilities"))?;
