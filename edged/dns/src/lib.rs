@@ -22,6 +22,8 @@
 //! - No name of an instance can be taken by a rule ([`Rule::new`]).
 //! - An answer from our own zones over UDP is at most three times its question.
 
+#[cfg(test)]
+mod agreement;
 mod answer;
 mod counters;
 mod directory;

@@ -174,6 +174,21 @@ impl Table {
     pub(crate) fn forwards(&self, source: IpAddr) -> bool {
         self.forwarders.contains(&source.to_canonical())
     }
+
+    /// All records with the origins of their cuts.
+    #[cfg(test)]
+    pub(crate) fn contents(&self) -> impl Iterator<Item = (Name, Vec<Record>)> {
+        let origin = |node: &Node| Name::from(&self.cuts[node.cut].origin);
+        let records = |node: &Node| {
+            node.sets
+                .iter()
+                .flat_map(|set| set.records.clone())
+                .collect()
+        };
+        self.nodes
+            .values()
+            .map(move |node| (origin(node), records(node)))
+    }
 }
 
 /// The names of a table while it is being collected.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use hickory_proto::op::{Edns, Header, Message, MessageType, Metadata, OpCode, ResponseCode};
-use hickory_proto::rr::{DNSClass, LowerName, Record, RecordType};
+use hickory_proto::rr::{DNSClass, LowerName, Name, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncoder};
 use hickory_server::net::NetError;
 use hickory_server::net::runtime::{Time, TokioTime};
@@ -59,12 +59,11 @@ pub(crate) async fn judge(
         return Judged::Forward;
     }
     let edns = request.edns.as_ref();
-    let reply = Reply {
-        bytes: Arc::default(),
-        limit: transport.own_limit(edns.map(Edns::max_payload), packet.len()),
-        recursion_available: forwards,
-        dnssec_ok: edns.is_some_and(|edns| edns.flags().dnssec_ok),
-    };
+    let reply = Reply::new(
+        transport.own_limit(edns.map(Edns::max_payload), packet.len()),
+        forwards,
+        edns.is_some_and(|edns| edns.flags().dnssec_ok),
+    );
     let info = judge
         .handle_request::<_, TokioTime>(&request, reply.clone())
         .await;
@@ -208,6 +207,15 @@ fn found(records: Vec<Record>) -> LookupControlFlow<AuthLookup> {
     )))
 }
 
+/// The same records under the name as the client wrote it.
+fn named(found: AuthLookup, name: &Name) -> AuthLookup {
+    let mut records: Vec<Record> = found.iter().cloned().collect();
+    for record in &mut records {
+        record.name.clone_from(name);
+    }
+    AuthLookup::answers(LookupRecords::Section(records), None)
+}
+
 #[async_trait::async_trait]
 impl ZoneHandler for View {
     fn zone_type(&self) -> ZoneType {
@@ -255,13 +263,15 @@ impl ZoneHandler for View {
     ) {
         let result = match request.request_info() {
             Ok(info) => {
-                self.lookup(
+                // The name as it was asked: clients that vary its case expect it back.
+                let asked = info.query.original().name();
+                let lookup = self.lookup(
                     info.query.name(),
                     info.query.query_type(),
                     Some(&info),
                     options,
-                )
-                .await
+                );
+                lookup.await.map(|found| named(found, asked))
             }
             Err(error) => LookupControlFlow::Break(Err(error)),
         };
@@ -280,7 +290,7 @@ impl ZoneHandler for View {
 
 /// Takes the library's answer as bytes of the size and with the flags that the fast path would choose.
 #[derive(Clone)]
-struct Reply {
+pub(crate) struct Reply {
     bytes: Arc<Mutex<Option<Vec<u8>>>>,
     limit: usize,
     recursion_available: bool,
@@ -288,7 +298,16 @@ struct Reply {
 }
 
 impl Reply {
-    fn take(&self) -> Option<Vec<u8>> {
+    pub(crate) fn new(limit: usize, recursion_available: bool, dnssec_ok: bool) -> Self {
+        Self {
+            bytes: Arc::default(),
+            limit,
+            recursion_available,
+            dnssec_ok,
+        }
+    }
+
+    pub(crate) fn take(&self) -> Option<Vec<u8>> {
         self.bytes.lock().ok().and_then(|mut bytes| bytes.take())
     }
 }
