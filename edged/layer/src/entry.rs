@@ -5,7 +5,7 @@ use crate::archive::Archive;
 use crate::error::Shown;
 use crate::header::{BLOCK, Header};
 use crate::path::EntryPath;
-use crate::pax::{self, Extension, Moment};
+use crate::pax::{self, Extension, Moment, Xattr};
 use crate::{Bounds, UnpackError};
 
 /// The prefix of whiteouts (OCI image specification, "Whiteouts"), reserved in every name.
@@ -46,7 +46,7 @@ pub(crate) struct Attributes {
     pub uid: u32,
     pub gid: u32,
     pub mtime: Moment,
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub xattrs: Vec<Xattr>,
 }
 
 /// Reads entries until the end mark, keeping count.

@@ -16,6 +16,13 @@ pub(crate) struct Moment {
     pub nanos: u32,
 }
 
+/// An extended attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Xattr {
+    pub name: Vec<u8>,
+    pub value: Vec<u8>,
+}
+
 /// What extension records say of the entry after them.
 #[derive(Debug, Default)]
 pub(crate) struct Extension {
@@ -25,7 +32,7 @@ pub(crate) struct Extension {
     pub uid: Option<i64>,
     pub gid: Option<i64>,
     pub mtime: Option<Moment>,
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub xattrs: Vec<Xattr>,
     pub sparse: bool,
     /// A PAX header was read: a second one for the same entry would have to be merged by rules writers disagree on.
     pub pax: bool,
@@ -58,16 +65,20 @@ impl Extension {
             b"uid" => self.uid = Some(integer(value).ok_or(bad(at, "the owner is no number"))?),
             b"gid" => self.gid = Some(integer(value).ok_or(bad(at, "the group is no number"))?),
             b"mtime" => {
-                self.mtime = Some(moment(value).ok_or(bad(at, "the modification time is no time"))?)
+                self.mtime =
+                    Some(moment(value).ok_or(bad(at, "the modification time is no time"))?);
             }
             _ if key.starts_with(b"GNU.sparse.") || key == b"SCHILY.realsize" => self.sparse = true,
             _ => {
                 if let Some(name) = key.strip_prefix(XATTR) {
-                    self.xattrs.retain(|(known, _)| known != name);
+                    self.xattrs.retain(|known| known.name != name);
                     if self.xattrs.len() >= XATTR_COUNT {
                         return Err(bad(at, "it has more than 64 extended attributes"));
                     }
-                    self.xattrs.push((name.to_vec(), value.to_vec()));
+                    self.xattrs.push(Xattr {
+                        name: name.to_vec(),
+                        value: value.to_vec(),
+                    });
                 }
                 // Everything else (access times, names of users, comments, writers' own) has no meaning here.
             }
@@ -162,13 +173,13 @@ fn bad(at: u64, reason: &'static str) -> UnpackError {
 
 /// Judges and measures the attributes an entry brings: those to keep, and how many are dropped.
 pub(crate) fn judge(
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    xattrs: Vec<Xattr>,
     path: &Shown,
     limit: usize,
-) -> Result<(Vec<(Vec<u8>, Vec<u8>)>, u64), UnpackError> {
+) -> Result<(Vec<Xattr>, u64), UnpackError> {
     let mut kept = Vec::new();
     let (mut bytes, mut dropped) = (0_usize, 0_u64);
-    for (name, value) in xattrs {
+    for Xattr { name, value } in xattrs {
         match XattrRule::of(&name) {
             XattrRule::Refuse => {
                 return Err(UnpackError::ForbiddenXattr {
@@ -185,7 +196,7 @@ pub(crate) fn judge(
                         limit,
                     });
                 }
-                kept.push((name, value));
+                kept.push(Xattr { name, value });
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::beneath::{Beneath, set_mtime, times};
 use crate::entry::{Attributes, Entries, Entry, Kind};
 use crate::error::Shown;
 use crate::path::EntryPath;
+use crate::pax::Xattr;
 use crate::remove::remove_tree;
 use crate::{UnpackError, Unpacked};
 
@@ -96,15 +97,15 @@ impl Placer<'_> {
     ) -> Result<T, UnpackError> {
         let (folder, name) = path.split();
         let at = self.beneath.folder(folder, path)?;
-        let made = match make(&at) {
+        let result = match make(&at) {
             Err(Errno::EXIST) => {
                 self.beneath.leave()?;
                 remove_tree(&*at, name)?;
                 make(&*self.beneath.folder(folder, path)?)
             }
-            made => made,
+            other => other,
         };
-        made.map_err(|errno| failed(path, operation, errno))
+        result.map_err(|errno| failed(path, operation, errno))
     }
 
     /// A folder that is there already stays, with new attributes. One that takes the place of a whiteout hides what
@@ -134,12 +135,12 @@ impl Placer<'_> {
             Err(errno) => return Err(failed(path, "make the folder", errno)),
         }
         let at = self.beneath.folder(folder, path)?;
-        let made =
+        let opened =
             open_folder(&at, name).map_err(|errno| failed(path, "open the folder", errno))?;
         if hides {
-            set_opaque(&made, path)?;
+            set_opaque(&opened, path)?;
         }
-        set_attributes(&made, path, attributes)
+        set_attributes(&opened, path, attributes)
     }
 
     /// A whiteout is for the layers below: what this layer itself has under the name stays.
@@ -219,8 +220,8 @@ impl Placer<'_> {
         attributes: &Attributes,
     ) -> Result<(), UnpackError> {
         let (folder, name) = path.split();
-        if let Some((xattr, _)) = attributes.xattrs.first() {
-            return Err(bad_xattr(path, xattr, Errno::PERM));
+        if let Some(xattr) = attributes.xattrs.first() {
+            return Err(bad_xattr(path, &xattr.name, Errno::PERM));
         }
         let at = self.beneath.folder(folder, path)?;
         let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
@@ -278,7 +279,7 @@ fn set_attributes(
     .map_err(|errno| failed(path, "set its owner", errno))?;
     rustix::fs::fchmod(fd, Mode::from_raw_mode(attributes.mode))
         .map_err(|errno| failed(path, "set its mode", errno))?;
-    for (name, value) in &attributes.xattrs {
+    for Xattr { name, value } in &attributes.xattrs {
         rustix::fs::fsetxattr(fd, name.as_slice(), value, XattrFlags::empty()).map_err(
             |errno| match errno {
                 Errno::NOSPC | Errno::DQUOT => failed(path, "set an attribute", errno),

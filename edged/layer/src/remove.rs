@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, SeekFrom};
 use rustix::io::Errno;
 
 use crate::UnpackError;
@@ -47,17 +47,26 @@ fn remove(parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
     let mut sweep = Sweep {
         top: &top,
         moved: 0,
+        seen: 0,
     };
     // Each pass removes everything or moves what is too deep; a tree of any depth shrinks with every pass.
     while !removed(parent, name)? {
+        let before = sweep.seen;
+        rustix::fs::seek(&top, SeekFrom::Start(0))?;
         sweep.empty(&top, NESTED)?;
+        if sweep.seen == before {
+            return Err(Errno::NOTEMPTY); // it shows nothing and is not empty: no pass will change that
+        }
     }
     Ok(())
 }
 
 struct Sweep<'t> {
     top: &'t OwnedFd,
+    /// Folders moved up so far: the next one's name.
     moved: u64,
+    /// Names met so far.
+    seen: u64,
 }
 
 impl Sweep<'_> {
@@ -70,6 +79,7 @@ impl Sweep<'_> {
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
+            self.seen = self.seen.saturating_add(1);
             if entry.file_type() != FileType::Directory {
                 match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
                     Ok(()) | Err(Errno::NOENT) => continue,

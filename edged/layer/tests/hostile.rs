@@ -1,5 +1,12 @@
 //! What a hostile layer tries: each attempt is refused for its own reason or stays inside, and nothing outside changes.
 //! These tests need root, as the unpacker does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+#![allow(clippy::cast_possible_truncation)] // counts of test data
 
 mod layer;
 
@@ -8,17 +15,23 @@ use std::fs;
 use edged_layer::{Compression, UnpackError, bounds};
 use layer::{Header, Layer, Store, Tar, digest, gzip, zstd};
 
-/// Unpacks, compares the surroundings, removes the remains, compares again; gives back what `unpack` said.
-fn attempt(layer: &Layer, before_removal: impl FnOnce(&Store)) -> Result<(), UnpackError> {
+/// Builds a layer for a store (given as an absolute path), unpacks it, compares the surroundings, removes the remains,
+/// compares again; gives back what `unpack` said.
+fn attempt(
+    build: impl FnOnce(&str) -> Layer,
+    look: impl FnOnce(&Store),
+) -> Result<(), UnpackError> {
     let store = Store::new();
     let before = store.surroundings();
-    let result = store.unpack(layer).map(|_| ());
+    let result = store
+        .unpack(&build(store.outside().to_str().unwrap()))
+        .map(|_| ());
     assert_eq!(
         store.surroundings(),
         before,
         "something outside the layer changed"
     );
-    before_removal(&store);
+    look(&store);
     store.remove();
     assert_eq!(
         store.surroundings(),
@@ -28,12 +41,16 @@ fn attempt(layer: &Layer, before_removal: impl FnOnce(&Store)) -> Result<(), Unp
     result
 }
 
+fn refusal(build: impl FnOnce(&str) -> Tar) -> UnpackError {
+    attempt(|outside| build(outside).into(), |_| ()).expect_err("the layer was unpacked")
+}
+
 /// `name: layer => reason` is a test that the layer is refused for that reason, in one line of text.
 macro_rules! refused {
     ($($name:ident: $layer:expr => $reason:pat,)+) => {
         $(#[test]
         fn $name() {
-            let error = attempt(&Layer::from($layer), |_| ()).expect_err("the layer was unpacked");
+            let error = attempt(|_| Layer::from($layer), |_| ()).expect_err("the layer was unpacked");
             assert!(matches!(error, $reason), "refused for another reason: {error:?}");
             let text = error.to_string();
             assert!(text.len() < 700 && !text.contains(['\n', '\0', '\x1b']), "not one plain line: {text:?}");
@@ -46,7 +63,7 @@ macro_rules! contained {
     ($($name:ident: $layer:expr => [$($path:expr),*];)+) => {
         $(#[test]
         fn $name() {
-            attempt(&Layer::from($layer), |store| {
+            attempt(|_| Layer::from($layer), |store| {
                 $(assert!(fs::symlink_metadata(store.root().join($path)).is_ok(), "{} is missing: {:#?}", $path, store.inside());)*
             }).expect("the layer was refused");
         })+
@@ -61,6 +78,7 @@ fn small() -> Vec<u8> {
     tar().file("a", b"one").file("b", &[7; 5000]).end()
 }
 
+#[allow(clippy::needless_pass_by_value)] // reads better where it is used
 fn plain(archive: Vec<u8>) -> Layer {
     Layer::new(archive.clone(), &archive, Compression::None)
 }
@@ -95,12 +113,11 @@ refused! {
     dot_dot_at_the_end: tar().folder("a/..") => UnpackError::ParentPath { .. },
     dot_dot_in_a_pax_path: tar().pax(&[("path", b"../../secret")]).file("harmless", b"x") => UnpackError::ParentPath { .. },
     dot_dot_in_a_gnu_long_name: tar().gnu(b'L', b"a/../../../secret").file("harmless", b"x") => UnpackError::ParentPath { .. },
-    an_absolute_path: tar().file("/etc/passwd", b"x") => UnpackError::AbsolutePath { .. },
-    an_absolute_path_with_two_slashes: tar().file("//etc/passwd", b"x") => UnpackError::AbsolutePath { .. },
+    an_absolute_path_with_two_slashes: tar().file("//nonexistent/x", b"x") => UnpackError::AbsolutePath { .. },
     an_empty_name: tar().file("", b"x") => UnpackError::EmptyName,
     a_nul_in_a_pax_path: tar().pax(&[("path", b"a\0/../../b")]).file("harmless", b"x") => UnpackError::NulInName { .. },
     a_file_in_place_of_the_root: tar().file("./", b"x") => UnpackError::RootNotFolder,
-    a_link_in_place_of_the_root: tar().symlink(".", "/etc") => UnpackError::RootNotFolder,
+    a_link_in_place_of_the_root: tar().symlink(".", "../neighbour") => UnpackError::RootNotFolder,
     a_path_that_is_too_long: tar().gnu(b'L', "dir/".repeat(1100).as_bytes()).file("x", b"") => UnpackError::PathTooLong { .. },
     a_name_that_is_too_long: tar().gnu(b'L', &[b'n'; 256]).file("x", b"") => UnpackError::NameTooLong { .. },
     folders_that_are_too_deep: tar().gnu(b'L', deep(bounds::DEPTH + 1).as_bytes()).file("x", b"") => UnpackError::TooDeep { .. },
@@ -110,8 +127,6 @@ refused! {
 
 // Symbolic links.
 refused! {
-    a_write_through_an_absolute_link: tar().symlink("out", "/etc").file("out/passwd", b"x") => UnpackError::ParentNotFolder { .. },
-    a_write_through_a_link_to_proc: tar().symlink("out", "/proc/self/root").file("out/tmp/x", b"x") => UnpackError::ParentNotFolder { .. },
     a_write_through_a_dangling_link: tar().symlink("out", "../../store/neighbour").file("out/file", b"x") => UnpackError::ParentNotFolder { .. },
     links_in_a_circle: tar().symlink("a", "b").symlink("b", "a").file("a/x", b"") => UnpackError::SymlinkLoop { .. },
     a_link_to_itself: tar().symlink("a", "a/a").file("a/x", b"") => UnpackError::SymlinkLoop { .. },
@@ -120,9 +135,9 @@ refused! {
     a_link_with_an_endless_target: tar().gnu(b'K', &[b't'; 5000]).symlink("a", "x") => UnpackError::BadSymlinkTarget { .. },
 }
 contained! {
-    a_write_through_a_climbing_link_stays_inside: tar().symlink("out", "../../..").file("out/secret", b"x") => ["secret"];
+    a_write_through_a_climbing_link_stays_inside: tar().symlink("out", "../..").file("out/secret", b"x") => ["secret"];
     a_write_through_a_chain_of_links_stays_inside:
-        tar().folder("d/e").symlink("d/e/up", "../../../../..").symlink("b", "d/e/up/..").file("b/x/y", b"x") => ["x/y"];
+        tar().folder("d/e").symlink("d/e/up", "../../..").symlink("b", "d/e/up/..").file("b/x/y", b"x") => ["x/y"];
     a_file_over_a_link_replaces_the_link: tar().symlink("a", "../secret").file("a", b"mine") => ["a"];
     a_folder_over_a_link_replaces_the_link: tar().symlink("a", "..").folder("a").file("a/secret", b"x") => ["a/secret"];
     a_link_swapped_for_a_folder_in_use_is_resolved_anew:
@@ -135,10 +150,8 @@ contained! {
 refused! {
     a_hard_link_that_climbs_out: tar().hard_link("a", "../secret") => UnpackError::HardLinkOutside { .. },
     a_hard_link_that_climbs_out_on_the_way: tar().folder("d").hard_link("a", "d/../../secret") => UnpackError::HardLinkOutside { .. },
-    an_absolute_hard_link: tar().hard_link("a", "/etc/passwd") => UnpackError::HardLinkOutside { .. },
     a_hard_link_to_a_link: tar().symlink("l", "../secret").hard_link("a", "l") => UnpackError::HardLinkNotFile { .. },
     a_hard_link_through_a_link: tar().symlink("l", "..").hard_link("a", "l/secret") => UnpackError::HardLinkMissing { .. },
-    a_hard_link_through_an_absolute_link: tar().symlink("l", "/etc").hard_link("a", "l/passwd") => UnpackError::HardLinkMissing { .. },
     a_hard_link_to_a_folder: tar().folder("d").hard_link("a", "d") => UnpackError::HardLinkNotFile { .. },
     a_hard_link_to_the_root: tar().hard_link("a", "./") => UnpackError::HardLinkNotFile { .. },
     a_hard_link_to_a_whiteout: tar().file(".wh.d", b"").hard_link("a", "d") => UnpackError::HardLinkNotFile { .. },
@@ -194,7 +207,7 @@ refused! {
     an_attribute_without_a_namespace: xattr("", b"x") => UnpackError::ForbiddenXattr { .. },
     capabilities_the_kernel_does_not_know: xattr("security.capability", b"everything") => UnpackError::BadXattr { .. },
     an_attribute_on_a_link: tar().pax(&[("SCHILY.xattr.user.a", b"x")]).symlink("l", "x") => UnpackError::BadXattr { .. },
-    attributes_that_are_too_long: xattr("user.a", &[b'v'; 70_000]) => UnpackError::XattrsTooLong { .. },
+    attributes_that_are_too_long: xattr("user.a", &vec![b'v'; 70_000]) => UnpackError::XattrsTooLong { .. },
     too_many_attributes: {
         let names: Vec<_> = (0..100).map(|n| format!("SCHILY.xattr.user.{n}")).collect();
         let records: Vec<_> = names.iter().map(|name| (name.as_str(), &b"v"[..])).collect();
@@ -287,6 +300,64 @@ refused! {
 }
 
 #[test]
+fn an_absolute_path() {
+    let error = refusal(|outside| {
+        tar()
+            .gnu(b'L', format!("{outside}/secret").as_bytes())
+            .file("a", b"x")
+    });
+    assert!(
+        matches!(error, UnpackError::AbsolutePath { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn an_absolute_hard_link() {
+    let error = refusal(|outside| {
+        tar()
+            .gnu(b'K', format!("{outside}/secret").as_bytes())
+            .hard_link("a", "x")
+    });
+    assert!(
+        matches!(error, UnpackError::HardLinkOutside { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_write_through_an_absolute_link() {
+    let error = refusal(|outside| tar().symlink("out", outside).file("out/secret", b"x"));
+    assert!(
+        matches!(error, UnpackError::ParentNotFolder { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_write_through_a_link_to_proc() {
+    let error = refusal(|outside| {
+        tar()
+            .symlink("out", "/proc/self/root")
+            .gnu(b'L', format!("out{outside}/secret").as_bytes())
+            .file("a", b"x")
+    });
+    assert!(
+        matches!(error, UnpackError::ParentNotFolder { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_hard_link_through_an_absolute_link() {
+    let error = refusal(|outside| tar().symlink("l", outside).hard_link("a", "l/secret"));
+    assert!(
+        matches!(error, UnpackError::HardLinkMissing { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn an_unknown_media_type_is_refused() {
     let refused = Compression::from_media_type("application/vnd.oci.image.layer.v1.tar+xz");
     assert!(
@@ -303,12 +374,15 @@ fn a_set_uid_file_never_touches_a_file_outside() {
         mode: 0o104_755,
         ..Header::default()
     });
-    attempt(&tar.into(), |store| {
-        let mode = std::os::unix::fs::MetadataExt::mode(
-            &fs::symlink_metadata(store.root().join("sh")).unwrap(),
-        );
-        assert_eq!(mode, 0o104_755, "set-uid is kept, on a file of ours");
-    })
+    attempt(
+        |_| tar.into(),
+        |store| {
+            let mode = std::os::unix::fs::MetadataExt::mode(
+                &fs::symlink_metadata(store.root().join("sh")).unwrap(),
+            );
+            assert_eq!(mode, 0o104_755, "set-uid is kept, on a file of ours");
+        },
+    )
     .expect("the layer was refused");
 }
 
@@ -317,13 +391,13 @@ fn a_tree_deeper_than_any_path_is_removed() {
     // Every link shortens the way to the folder it points at, so no name is ever deep.
     let mut tar = tar();
     let mut above = String::from("r");
-    for level in 0..60 {
-        let below = format!("{above}/{}", deep(90));
+    for level in 0..30 {
+        let below = format!("{above}/{}", deep(100));
         tar = tar.gnu(b'L', below.as_bytes()).folder("x");
         tar = tar
             .gnu(b'K', below.as_bytes())
             .symlink(&format!("l{level}"), "x");
         above = format!("l{level}");
     }
-    attempt(&tar.into(), |_| ()).expect("the layer was refused");
+    attempt(|_| tar.into(), |_| ()).expect("the layer was refused");
 }

@@ -1,4 +1,11 @@
 //! What ordinary layers become. These tests need root, as the unpacker does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+#![allow(clippy::cast_possible_truncation)] // counts of test data
 
 mod layer;
 
@@ -395,7 +402,10 @@ fn the_roots_own_entry_sets_its_attributes() {
 
 #[test]
 fn several_gzip_members_and_zstd_frames_are_one_stream() {
-    let archive = Tar::new().file("a", &[1; 300_000]).file("b", b"b").end();
+    let archive = Tar::new()
+        .file("a", &vec![1; 300_000])
+        .file("b", b"b")
+        .end();
     for cuts in [
         vec![700],
         vec![1, 2, 3, 300_500],
