@@ -3,8 +3,10 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::as_conversions,
     reason = "a test may fail loudly"
 )]
+#![allow(clippy::too_many_lines, reason = "a table of cases is one thing")]
 
 mod fixture;
 
@@ -158,6 +160,9 @@ fn packed(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     )
 }
 
+/// What it is, its bytes, and what it must be refused for.
+type Case = (&'static str, Vec<u8>, fn(&Refusal) -> bool);
+
 #[tokio::test]
 async fn hostile_archives_are_refused_and_write_nothing_outside() {
     let honest = layout(&Parts::new());
@@ -190,8 +195,7 @@ async fn hostile_archives_are_refused_and_write_nothing_outside() {
                 .into_bytes(),
         )])
     };
-    type Case<'a> = (&'a str, Vec<u8>, fn(&Refusal) -> bool);
-    let cases: Vec<Case<'_>> = vec![
+    let cases: Vec<Case> = vec![
         ("a name that climbs", with("../../escaped", b"x"), |it| {
             matches!(it, Refusal::EntryPath(_))
         }),

@@ -3,8 +3,10 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::as_conversions,
     reason = "a test may fail loudly"
 )]
+#![allow(clippy::too_many_lines, reason = "a table of cases is one thing")]
 
 mod fixture;
 
@@ -56,7 +58,7 @@ async fn a_half_written_index_beside_the_old_one_changes_nothing() {
     std::fs::write(folder.join("partial/spool-0"), b"half a blob").unwrap();
     std::fs::write(folder.join("partial/trash-00"), b"a doomed blob").unwrap();
     let store = ContentStore::open(&folder).unwrap();
-    assert_eq!(store.images().await.unwrap(), [image.clone()]);
+    assert_eq!(store.images().await.unwrap(), std::slice::from_ref(&image));
     assert_eq!(
         std::fs::read_dir(folder.join("partial")).unwrap().count(),
         0
@@ -291,7 +293,7 @@ async fn a_missing_or_damaged_blob_is_named_and_comes_back_by_a_pull() {
     let puller = puller(&store, &server.address.to_string());
     let again = puller
         .pull(&server.reference("app:1"), &|_| {
-            *events.lock().unwrap() += 1
+            *events.lock().unwrap() += 1;
         })
         .await
         .unwrap();
@@ -302,4 +304,58 @@ async fn a_missing_or_damaged_blob_is_named_and_comes_back_by_a_pull() {
         store.image(&image.reference).await.unwrap_err(),
         ImageError::BlobMissing { .. }
     ));
+}
+
+/// A small disk, gone with the value.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn of(size: &str) -> Self {
+        let folder = tempfile::TempDir::new().unwrap();
+        run(
+            "mount",
+            &[
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={size}"),
+                "edged-test",
+                folder.path().to_str().unwrap(),
+            ],
+        );
+        Self(folder)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount")
+            .arg(self.0.path())
+            .status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named_and_more_space_is_all_it_takes() {
+    let mut parts = Parts::new();
+    parts.layers[1] = noise(3_000_000);
+    parts.config["rootfs"]["diff_ids"][1] = digest(&parts.layers[1]).as_str().into();
+    parts.describe();
+    let server = Server::site(parts.site()).await;
+    let disk = Disk::of("1m");
+    let store = ContentStore::open(&disk.0.path().join("images")).unwrap();
+    let puller = puller(&store, &server.address.to_string());
+    let reference = server.reference("app:1");
+    let error = puller.pull(&reference, &quiet).await.unwrap_err();
+    assert!(matches!(error, ImageError::Full(_)), "{error}");
+    let left = std::fs::read_dir(store.folder().join("partial"))
+        .unwrap()
+        .count();
+    assert_eq!(left, 0, "half a layer sits on the last free bytes");
+    run(
+        "mount",
+        &["-o", "remount,size=8m", disk.0.path().to_str().unwrap()],
+    );
+    puller.pull(&reference, &quiet).await.unwrap();
+    drop((puller, store));
 }

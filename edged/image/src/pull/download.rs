@@ -31,6 +31,7 @@ impl Pull<'_> {
         })
         .await?;
         if let Some(writer) = writer {
+            self.report(report, blob, writer.written());
             self.download(blob, writer, report).await?;
         }
         self.report(report, blob, blob.size);

@@ -222,9 +222,12 @@ impl BlobWriter {
             }
             _ => {}
         }
-        self.file
-            .write_all(chunk)
-            .map_err(ImageError::file("write", &self.path))?;
+        if let Err(error) = self.file.write_all(chunk) {
+            let error = ImageError::file("write", &self.path)(error);
+            // The last free bytes are the node's; half a layer must not sit on them.
+            self.keep = !matches!(error, ImageError::Full(_)) && self.keep;
+            return Err(error);
+        }
         self.hash.0.update(chunk);
         self.written = total;
         Ok(())
