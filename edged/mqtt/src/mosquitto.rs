@@ -200,8 +200,7 @@ pub fn render(options: &Options) -> Result<String, MosquittoError> {
     lines.add("max_queued_bytes", options.bounds.max_queued_bytes);
     lines.add("persistence", options.persistence.is_some());
     if let Some(folder) = &options.persistence {
-        // mosquitto puts the file's name behind this text without a separator.
-        lines.path("persistence_location", &folder.join(""))?;
+        lines.path("persistence_location", folder)?;
     }
     for listener in &options.listeners {
         let address = listener.address;
@@ -391,8 +390,7 @@ mod tests {
         let text = render(&options).unwrap();
         assert!(text.contains("listener 8883 ::1\n") && text.contains("certfile /c\nkeyfile /k\n"));
         assert!(
-            text.contains("persistence_location /var/b/\n")
-                && !text.contains("require_certificate")
+            text.contains("persistence_location /var/b\n") && !text.contains("require_certificate")
         );
         options.listeners[1].tls = Some(Tls {
             client_ca: Some("/ca".into()),

@@ -84,8 +84,8 @@ impl Outbox {
         }
         let (confirm, confirmed) = oneshot::channel();
         let mut queue = self.lock();
-        let older = queue.remove(&topic);
-        let order = older.as_ref().map_or(queue.next, |older| older.order);
+        let replaced = queue.remove(&topic);
+        let order = replaced.as_ref().map_or(queue.next, |event| event.order);
         let event = Event {
             topic,
             payload,
@@ -97,7 +97,7 @@ impl Outbox {
             || queue.bytes.saturating_add(event.cost()) > OUTBOX_BYTES_MAX;
         if full {
             let waiting = queue.by_topic.len();
-            if let Some(older) = older {
+            if let Some(older) = replaced {
                 queue.insert(older);
             }
             return Err(EventError::QueueFull {
@@ -108,7 +108,7 @@ impl Outbox {
         queue.next = queue.next.saturating_add(1);
         queue.insert(event);
         drop(queue);
-        if let Some(older) = older {
+        if let Some(older) = replaced {
             older.resolve(Delivery::Superseded);
         }
         self.offered.notify_one();

@@ -1,10 +1,18 @@
 //! Accounts on a real mosquitto: what they may do, and that edged finds again what it made.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
 mod broker;
 
 use std::time::Duration;
 
 use broker::{ADMIN, ADMIN_PASSWORD, Broker, PATIENCE, account, until};
+use edged_model::TopicFilter;
 use edged_mqtt::{BrokerClient, BrokerError, ConnectionState, DisconnectReason};
 use edged_protocol::Secret;
 
@@ -146,6 +154,43 @@ async fn an_operator_feeds_sensors_and_reads_all_but_the_brokers_own() {
 }
 
 #[tokio::test]
+async fn an_application_that_may_read_everything_still_sees_no_answers_for_administrators() {
+    let (broker, client) = town().await;
+    client
+        .apply_account(&account(A.0, A.1, &["#", "+/+/+/+"]))
+        .await
+        .unwrap();
+    for filter in [
+        "$CONTROL/#",
+        "$CONTROL/+/v1/response",
+        "$CONTROL/dynamic-security/v1/response",
+        "$SYS/#",
+    ] {
+        assert!(!broker.may_subscribe(A, filter), "{filter} was allowed");
+    }
+    let all = broker.listen(A, &["#", "+/+/+/+"]);
+    client.observe_accounts().await.unwrap();
+    broker.publish(Some(OPERATOR), "sensors/end", "1");
+    all.await_message("sensors/end 1");
+    assert_eq!(all.messages(), ["sensors/end 1"]);
+}
+
+#[tokio::test]
+async fn a_last_will_goes_nowhere_that_its_owner_may_not_write() {
+    let (broker, _client) = town().await;
+    let all = broker.listen(OPERATOR, &["#"]);
+    for topic in [
+        "events/instances/app-one",
+        "apps/app-two/x",
+        "apps/app-one/will",
+    ] {
+        broker.die_with_will(A, topic);
+    }
+    all.await_message("apps/app-one/will will");
+    assert_eq!(all.messages().len(), 1, "{:?}", all.messages());
+}
+
+#[tokio::test]
 async fn removal_throws_the_live_client_out_for_good() {
     let (broker, client) = town().await;
     let live = broker.listen(A, &["apps/app-one/#"]);
@@ -241,7 +286,14 @@ async fn changed_filters_names_and_passwords_converge() {
     let shown = client.observe_accounts().await.unwrap();
     let state = &shown[&wanted.instance];
     assert_eq!(state.username, Some("renamed".parse().unwrap()));
-    assert!(state.intact && state.subscribe.iter().map(|f| f.as_str()).eq(["events/#"]));
+    assert!(
+        state.intact
+            && state
+                .subscribe
+                .iter()
+                .map(TopicFilter::as_str)
+                .eq(["events/#"])
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,12 @@
 //! Events on a real mosquitto: confirmed, kept while it is away, bounded.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
 mod broker;
 
 use broker::{Broker, PATIENCE};

@@ -151,6 +151,43 @@ impl Broker {
         output.status.success() && !denied
     }
 
+    /// Connects with a will, if the broker lets it, and dies without a word.
+    pub fn die_with_will(&self, login: (&str, &str), topic: &str) {
+        let out = tempfile::NamedTempFile::new().unwrap();
+        let will = [
+            "-d",
+            "-t",
+            "apps/app-one/none",
+            "--will-topic",
+            topic,
+            "--will-payload",
+            "will",
+        ];
+        let mut command = Command::new("stdbuf");
+        command.args([
+            "-oL",
+            "mosquitto_sub",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.port.to_string(),
+        ]);
+        command
+            .args(["-u", login.0, "-P", login.1])
+            .args(will)
+            .stdin(Stdio::null());
+        let child = command
+            .stdout(out.reopen().unwrap())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Killed when dropped.
+        let subscriber = Subscriber { child, out };
+        until("CONNECT is answered", || {
+            subscriber.text().contains("received CONNACK")
+        });
+    }
+
     /// A subscriber in the background, once the broker has confirmed its subscription.
     pub fn listen(&self, login: (&str, &str), filters: &[&str]) -> Subscriber {
         let out = tempfile::NamedTempFile::new().unwrap();
