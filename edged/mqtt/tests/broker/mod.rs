@@ -6,6 +6,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use edged_mqtt::mosquitto::{self, Bounds, Listener, LogTo, Options, Owner};
@@ -29,8 +30,7 @@ impl Broker {
     /// Files only; [`Broker::start`] starts it.
     pub fn prepared() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = probe.local_addr().unwrap();
+        let address = free_address();
         let options = Options {
             listeners: vec![Listener {
                 address,
@@ -280,6 +280,18 @@ pub fn account(instance: &str, password: &str, subscribe: &[&str]) -> Account {
             .map(|filter| filter.parse().unwrap())
             .collect(),
     }
+}
+
+/// An address that nobody uses. Below the range from which the kernel numbers outgoing connections: one of those could
+/// take a port while its broker is down.
+fn free_address() -> SocketAddr {
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 9_000).unwrap();
+    let port = || 20_000 + (start + TRIED.fetch_add(1, Ordering::Relaxed)) % 12_000;
+    let mut addresses = std::iter::repeat_with(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port())));
+    addresses
+        .find(|address| TcpListener::bind(address).is_ok())
+        .unwrap()
 }
 
 /// The user that Debian's package made for the broker.
