@@ -1,3 +1,71 @@
 //! edgectl: the operator's command line, over SSH.
+//!
+//! It finds out which box is meant ([`contexts`]), proves that it is that box ([`hosts`]) and who asks
+//! ([`identity`]), sends the words of the verb and carries bytes ([`session`]). The box parses the verb and writes the
+//! answer, so `edgectl VERB` and `ssh admin@BOX VERB` show the same.
+//!
+//! It refuses to talk to a box whose key it does not know, to ask for a password, and to interpret a verb: the only
+//! thing it looks for is whether standard input is wanted, and whether `load` names a file on this machine.
+//!
+//! One task carries input, the main one carries output; the process ends with the verb's exit code, or with 255 where
+//! there was no answer, as ssh does.
 
-fn main() {}
+mod args;
+mod contexts;
+mod error;
+mod hosts;
+mod identity;
+mod input;
+mod session;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, ContextVerb};
+use crate::contexts::Contexts;
+use crate::error::CtlError;
+
+/// What ssh ends with where the other side did not say anything.
+const NO_ANSWER: u8 = 255;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let code = match run(args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            NO_ANSWER
+        }
+    };
+    // Not by returning: a read of standard input that nobody waits for would keep the process.
+    std::process::exit(code.into())
+}
+
+fn run(args: Args) -> Result<u8, CtlError> {
+    if let Some(verb) = args.context_verb()? {
+        return change_contexts(verb);
+    }
+    let destination = args.destination(&Contexts::read()?)?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CtlError::Runtime)?
+        .block_on(session::perform(&destination, args.words))
+}
+
+fn change_contexts(verb: ContextVerb) -> Result<u8, CtlError> {
+    let mut contexts = Contexts::read()?;
+    match verb {
+        ContextVerb::Add { name, context } => contexts.add(name, context),
+        ContextVerb::Use { name } => contexts.choose(name)?,
+        ContextVerb::Rm { name } => contexts.remove(&name)?,
+        ContextVerb::List => {
+            print!("{contexts}");
+            return Ok(0);
+        }
+    }
+    contexts.write()?;
+    Ok(0)
+}

@@ -89,6 +89,15 @@ impl SshServer {
         &self.host_key
     }
 
+    /// The public host key as the line of a `.pub` file.
+    pub fn host_key_line(&self) -> Result<String, String> {
+        let line = self
+            .host_key
+            .to_openssh()
+            .map_err(|error| error.to_string())?;
+        Ok(format!("{line}\n"))
+    }
+
     /// Serves until `shutdown` ends; then the clients' connections end too.
     pub async fn run<P: Platform>(self, platform: Arc<P>, shutdown: impl Future<Output = ()>) {
         info!(

@@ -123,8 +123,14 @@ impl Platform for Fake {
         let (sender, receiver) = mpsc::channel(LOG_LINES);
         let (followers, changed) = (Arc::clone(&self.followers), Arc::clone(&self.changed));
         tokio::spawn(async move {
-            let lines = [(Stream::Stdout, "one"), (Stream::Stderr, "two"), (Stream::Stdout, "three")];
-            let skipped = query.tail.map_or(0, |tail| lines.len().saturating_sub(tail as usize));
+            let lines = [
+                (Stream::Stdout, "one"),
+                (Stream::Stderr, "two"),
+                (Stream::Stdout, "three"),
+            ];
+            let skipped = query
+                .tail
+                .map_or(0, |tail| lines.len().saturating_sub(tail as usize));
             for (time, (stream, text)) in lines.into_iter().enumerate().skip(skipped) {
                 let line = LogLine {
                     time: time as u64 * 1000,
@@ -194,7 +200,10 @@ impl Platform for Fake {
             }
         }
         if let Some(text) = text {
-            sender.send(output(Stream::Stderr, text.into())).await.unwrap();
+            sender
+                .send(output(Stream::Stderr, text.into()))
+                .await
+                .unwrap();
         }
         sender.send(ExecEvent::Ended(code)).await.unwrap();
         Ok(receiver)
@@ -230,8 +239,9 @@ impl Platform for Fake {
         }
         if length == 0 {
             let message = "the archive is empty";
-            return Err(PlatformError::new(ErrorKind::Invalid, message)
-                .with_hint("write load < ARCHIVE"));
+            return Err(
+                PlatformError::new(ErrorKind::Invalid, message).with_hint("write load < ARCHIVE")
+            );
         }
         Ok(vec![image(&format!("r.io/bytes:{length}-{sum}"))])
     }

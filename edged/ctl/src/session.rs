@@ -1,0 +1,104 @@
+//! One verb over one connection.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use russh::client::{Config, Handle, connect};
+use russh::{ChannelMsg, Preferred, SshId, cipher, kex};
+use tokio::io::AsyncWriteExt;
+
+use crate::args::Destination;
+use crate::error::CtlError;
+use crate::hosts::HostCheck;
+use crate::identity::log_in;
+use crate::input::prepare;
+
+/// Time to reach a box and agree on keys; a box on the other side of the world needs two seconds.
+const CONNECT_TIME: Duration = Duration::from_secs(15);
+/// A silent box is asked whether it lives, and given up after three questions.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+/// The number of extended data that is standard error (RFC 4254, 5.2).
+const STDERR: u32 = 1;
+
+const EXCHANGES: &[kex::Name] = &[
+    kex::MLKEM768X25519_SHA256,
+    kex::CURVE25519,
+    kex::CURVE25519_PRE_RFC_8731,
+    kex::EXTENSION_SUPPORT_AS_CLIENT,
+    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
+];
+
+const CIPHERS: &[cipher::Name] = &[
+    cipher::CHACHA20_POLY1305,
+    cipher::AES_256_GCM,
+    cipher::AES_128_GCM,
+];
+
+/// Sends the words, carries the bytes, and returns the verb's exit code.
+pub(crate) async fn perform(destination: &Destination, words: Vec<String>) -> Result<u8, CtlError> {
+    let (line, input) = prepare(words).await?;
+    let mut session = open(destination).await?;
+    log_in(&mut session, destination).await?;
+    let mut channel = session.channel_open_session().await?;
+    channel.exec(true, line).await?;
+    match input {
+        Some(mut input) => {
+            let mut writer = channel.make_writer();
+            // Ends with the process: the box may be done before the input is.
+            tokio::spawn(async move {
+                let _ = tokio::io::copy(&mut input, &mut writer).await;
+                let _ = writer.shutdown().await;
+            });
+        }
+        None => channel.eof().await?,
+    }
+    let (mut out, mut err) = (tokio::io::stdout(), tokio::io::stderr());
+    let mut code = None;
+    while let Some(message) = channel.wait().await {
+        match message {
+            ChannelMsg::Data { data } => {
+                out.write_all(&data).await?;
+                out.flush().await?;
+            }
+            ChannelMsg::ExtendedData { data, ext: STDERR } => {
+                err.write_all(&data).await?;
+                err.flush().await?;
+            }
+            ChannelMsg::ExitStatus { exit_status } => {
+                code = Some(u8::try_from(exit_status).unwrap_or(u8::MAX));
+            }
+            ChannelMsg::Failure => return Err(CtlError::Refused),
+            ChannelMsg::Close => break,
+            _ => {}
+        }
+    }
+    code.ok_or(CtlError::Lost)
+}
+
+async fn open(destination: &Destination) -> Result<Handle<HostCheck>, CtlError> {
+    let config = Config {
+        client_id: SshId::Standard(Cow::Borrowed("SSH-2.0-edgectl")),
+        preferred: Preferred {
+            kex: Cow::Borrowed(EXCHANGES),
+            cipher: Cow::Borrowed(CIPHERS),
+            ..Preferred::default()
+        },
+        keepalive_interval: Some(KEEPALIVE),
+        nodelay: true,
+        ..Config::default()
+    };
+    let target = &destination.target;
+    let unreachable = |reason: String| CtlError::Connect {
+        target: target.clone(),
+        reason,
+    };
+    let place = (target.host.as_str(), target.port);
+    let opening = connect(Arc::new(config), place, HostCheck::new(destination));
+    match tokio::time::timeout(CONNECT_TIME, opening).await {
+        Ok(Ok(session)) => Ok(session),
+        Ok(Err(CtlError::Ssh(error))) => Err(unreachable(error.to_string())),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(unreachable("it does not answer".to_owned())),
+    }
+}

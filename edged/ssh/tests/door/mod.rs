@@ -1,0 +1,142 @@
+//! A door with a fake box behind it, on a free port of loopback.
+
+#![allow(dead_code, missing_docs)]
+
+#[path = "../../../console/tests/fake/mod.rs"]
+pub mod fake;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use edged_ssh::{SshConfig, SshServer};
+use russh::keys::key::safe_rng;
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::{Algorithm, PrivateKey};
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use fake::Fake;
+
+pub struct Door {
+    pub folder: TempDir,
+    pub address: SocketAddr,
+    pub platform: Arc<Fake>,
+    pub close: Option<oneshot::Sender<()>>,
+    pub server: JoinHandle<()>,
+}
+
+pub struct Answer {
+    pub code: i32,
+    pub out: Vec<u8>,
+    pub err: String,
+}
+
+impl Door {
+    pub async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["key", "other"] {
+            let key = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
+            key.write_openssh_file(path(name), LineEnding::LF).unwrap();
+            let line = key.public_key().to_openssh().unwrap();
+            fs::write(
+                path(&format!("{name}.pub")),
+                format!("{line} {name}@test\n"),
+            )
+            .unwrap();
+        }
+        fs::copy(path("key.pub"), path("authorized_keys")).unwrap();
+        let server = SshServer::bind(SshConfig {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            host_key: path("host_key"),
+            authorized_keys: path("authorized_keys"),
+        })
+        .await
+        .unwrap();
+        let address = server.addresses()[0];
+        let host_key = server.host_key().to_openssh().unwrap();
+        let known = format!("[127.0.0.1]:{} {host_key}\n", address.port());
+        fs::write(path("known_hosts"), known).unwrap();
+        let platform = Arc::new(Fake::default());
+        let (close, closed) = oneshot::channel::<()>();
+        let server = tokio::spawn(server.run(Arc::clone(&platform), async {
+            let _ = closed.await;
+        }));
+        Self {
+            folder,
+            address,
+            platform,
+            close: Some(close),
+            server,
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// OpenSSH's own client, told nothing by the configuration of whoever runs the test.
+    pub fn ssh(&self, options: &[&str], words: &[&str]) -> Command {
+        let mut command = Command::new("ssh");
+        command
+            .args([
+                "-F",
+                "none",
+                "-o",
+                "BatchMode=yes",
+                "-o",
+                "IdentitiesOnly=yes",
+            ])
+            .args(["-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=INFO"])
+            .arg("-o")
+            .arg(format!(
+                "UserKnownHostsFile={}",
+                self.path("known_hosts").display()
+            ))
+            .args(["-p", &self.address.port().to_string()])
+            .args(options);
+        if !options.contains(&"-i") {
+            command.arg("-i").arg(self.path("key"));
+        }
+        command
+            .arg("admin@127.0.0.1")
+            .args(words)
+            .env_remove("SSH_AUTH_SOCK")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    pub async fn say(&self, words: &[&str]) -> Answer {
+        answer(self.ssh(&[], words), None).await
+    }
+}
+
+/// Runs a client to its end, with input where there is one.
+pub async fn answer(mut command: Command, input: Option<Vec<u8>>) -> Answer {
+    if input.is_some() {
+        command.stdin(Stdio::piped());
+    }
+    let mut child = command.spawn().unwrap();
+    let feed = child.stdin.take().zip(input);
+    let feeding = tokio::spawn(async move {
+        if let Some((mut stdin, input)) = feed {
+            let _ = stdin.write_all(&input).await;
+        }
+    });
+    let output = child.wait_with_output().await.unwrap();
+    feeding.await.unwrap();
+    Answer {
+        code: output.status.code().unwrap(),
+        out: output.stdout,
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
