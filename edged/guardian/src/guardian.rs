@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -18,6 +18,7 @@ use crate::netlink::{Netlink, NetlinkError};
 use crate::nft::{self, Marks, NftError};
 use crate::ruleset::{Opening, PolicyError, Ruleset};
 use crate::sysctl::{Sysctl, SysctlError};
+use crate::watch::Watch;
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,9 @@ pub struct Guardian {
     netns: PathBuf,
     netlink: Netlink,
     sysctl: Sysctl,
+    watch: Watch,
+    /// The last policy loaded by this process, with its mark: what the kernel should have.
+    loaded: Option<(String, String)>,
 }
 
 impl Guardian {
@@ -82,13 +86,49 @@ impl Guardian {
             netns: config.node.netns(),
             netlink: Netlink::open()?,
             sysctl: Sysctl::of_kernel(),
+            watch: Watch::open()?,
+            loaded: None,
         })
+    }
+
+    /// What to wait for beside commands: [`Guardian::mend`] is due when one of them is readable.
+    pub fn watched(&self) -> [BorrowedFd<'_>; 2] {
+        self.watch.sockets()
+    }
+
+    /// Somebody changed rules or links of this host. What was ours is put back: `nft flush ruleset`, as a restart of
+    /// the host's own firewall does, must not open what a policy has closed, and an uplink that was away comes back
+    /// with the kernel's own settings.
+    pub fn mend(&mut self) -> Result<(), GuardianError> {
+        let changes = self.watch.drain();
+        if changes.rules {
+            let marks = self.marks()?;
+            let mark = marks.as_ref().and_then(|marks| marks.policy.as_deref());
+            let expected = self.loaded.as_ref().map(|(mark, _)| mark.as_str());
+            if marks.is_none() || (expected.is_some() && mark != expected) {
+                tracing::warn!("somebody changed our rules; they are put back");
+                let text = match &self.loaded {
+                    Some((_, text)) => text.clone(),
+                    None => self.ruleset.compile(&Policy::default())?,
+                };
+                self.load(&text)?;
+                self.open_uplink()?;
+            }
+        }
+        if changes.links {
+            let gateway = self.ruleset.addressing().prefix.clone();
+            if self.netlink.link(&gateway)?.is_none() || !self.missing_openings().is_empty() {
+                self.settle()?;
+            }
+        }
+        Ok(())
     }
 
     /// The gateway is there and nothing is allowed that no policy allowed before. Idempotent.
     pub fn settle(&mut self) -> Result<(), GuardianError> {
         if self.marks()?.is_none() {
-            self.load(&self.ruleset.compile(&Policy::default())?)?;
+            let text = self.ruleset.compile(&Policy::default())?;
+            self.load(&text)?;
         }
         let name = self.ruleset.addressing().prefix.clone();
         let gateway = if let Some(link) = self.netlink.link(&name)? {
@@ -189,17 +229,19 @@ impl Guardian {
     fn apply(&mut self, policy: &Policy) -> Result<(), GuardianError> {
         let text = self.ruleset.compile(policy)?;
         self.load(&text)?;
+        self.loaded = Some((self.ruleset.mark(policy), text));
         self.open_uplink()
     }
 
     /// Loads a ruleset; where a table of our name has other chains (another version's), makes it anew.
-    fn load(&self, text: &str) -> Result<(), GuardianError> {
-        let Err(error) = nft::load(text, "replace the rules") else {
-            return Ok(());
-        };
-        tracing::warn!(%error, "the table is made anew");
-        let anew = format!("{}{text}", self.ruleset.removal());
-        nft::load(&anew, "make the table anew")?;
+    fn load(&mut self, text: &str) -> Result<(), GuardianError> {
+        if let Err(error) = nft::load(text, "replace the rules") {
+            tracing::warn!(%error, "the table is made anew");
+            let anew = format!("{}{text}", self.ruleset.removal());
+            nft::load(&anew, "make the table anew")?;
+        }
+        // Our own change is no news.
+        self.watch.forget_rules();
         Ok(())
     }
 
@@ -215,6 +257,7 @@ impl Guardian {
         openings.extend(self.missing_openings());
         if openings != known {
             nft::load(&self.ruleset.openings(&openings), "keep the uplink closed")?;
+            self.watch.forget_rules();
         }
         for opening in openings {
             let setting = self.setting(opening);

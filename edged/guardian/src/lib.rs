@@ -8,7 +8,8 @@
 //! What it refuses to do: enter a namespace (it has no right to: the far end of a link is made inside by the kernel),
 //! run anything but `nft`, take addresses that are not of its subnets, make anything of a frame it does not understand.
 //!
-//! Tasks and channels: none. One thread waits in poll(2) for its socket, executes one command, and waits again.
+//! Tasks and channels: none. One thread waits in poll(2) for its socket and for the kernel's news of rules and
+//! links, executes one command or puts back what somebody else took, and waits again.
 //!
 //! Invariants:
 //! - The kernel holds all state; a guardian that was killed at any moment is replaced by one that knows as much.
@@ -25,3 +26,4 @@ pub mod privilege;
 pub mod ruleset;
 pub mod server;
 pub mod sysctl;
+pub mod watch;

@@ -1,5 +1,6 @@
 //! `edged-guardian --config FILE [serve|purge]`.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -63,7 +65,11 @@ fn run() -> Result<(), Failure> {
             tell(NotifyState::Ready);
             // Half of what systemd allows, as sd_watchdog_enabled(3) advises.
             let pulse: Option<Duration> = sd_notify::watchdog_enabled().map(|limit| limit / 2);
-            Ok(server.serve(&mut guardian, pulse, || tell(NotifyState::Watchdog))?)
+            Ok(server.serve(&mut guardian, pulse, || {
+                if pulse.is_some() {
+                    tell(NotifyState::Watchdog);
+                }
+            })?)
         }
     }
 }

@@ -91,19 +91,29 @@ impl Server {
         let pulse = pulse.and_then(|pulse| Timespec::try_from(pulse).ok());
         loop {
             alive();
-            let (arrival, frame) = self.wait(pulse.as_ref())?;
-            if frame {
+            let ready = self.wait(guardian, pulse.as_ref())?;
+            if ready.news
+                && let Err(error) = guardian.mend()
+            {
+                tracing::error!(%error, "what somebody changed was not put back");
+            }
+            if ready.frame {
                 let connection = self.connection.take();
                 self.connection = connection.and_then(|c| c.advance(guardian));
             }
-            if arrival {
+            if ready.arrival {
                 self.accept();
             }
         }
     }
 
-    fn wait(&self, pulse: Option<&Timespec>) -> Result<(bool, bool), ServerError> {
-        let mut waiting = vec![PollFd::new(&self.listener, PollFlags::IN)];
+    fn wait(&self, guardian: &Guardian, pulse: Option<&Timespec>) -> Result<Ready, ServerError> {
+        let [rules, links] = guardian.watched();
+        let mut waiting = vec![
+            PollFd::new(&rules, PollFlags::IN),
+            PollFd::new(&links, PollFlags::IN),
+            PollFd::new(&self.listener, PollFlags::IN),
+        ];
         if let Some(connection) = &self.connection {
             waiting.push(PollFd::new(&connection.stream, PollFlags::IN));
         }
@@ -111,11 +121,14 @@ impl Server {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(ServerError::Wait(error.into())),
         }
-        let mut ready = waiting.iter().map(|fd| !fd.revents().is_empty());
-        Ok((
-            ready.next().unwrap_or_default(),
-            ready.next().unwrap_or_default(),
-        ))
+        let mut fds = waiting.iter().map(|fd| !fd.revents().is_empty());
+        let mut next = || fds.next().unwrap_or_default();
+        let (rules, links) = (next(), next());
+        Ok(Ready {
+            news: rules || links,
+            arrival: next(),
+            frame: next(),
+        })
     }
 
     fn accept(&mut self) {
@@ -139,6 +152,13 @@ impl Server {
             received: Vec::new(),
         });
     }
+}
+
+/// What poll(2) found.
+struct Ready {
+    news: bool,
+    arrival: bool,
+    frame: bool,
 }
 
 struct Connection {

@@ -45,8 +45,14 @@ fn a_frame_that_is_not_understood_is_refused_and_the_connection_goes_on() {
     for (bad, id) in [
         (&b"no json"[..], None),
         (b"{\"command\":\"flush\",\"data\":{},\"id\":3}", Some(3)),
-        (b"{\"command\":\"observe\",\"data\":{\"all\":1},\"id\":4}", Some(4)),
-        (b"{\"command\":\"attach\",\"data\":{\"instance\":\"../x\",\"lease\":{}},\"id\":5}", Some(5)),
+        (
+            b"{\"command\":\"observe\",\"data\":{\"all\":1},\"id\":4}",
+            Some(4),
+        ),
+        (
+            b"{\"command\":\"attach\",\"data\":{\"instance\":\"../x\",\"lease\":{}},\"id\":5}",
+            Some(5),
+        ),
         (b"\xff\xfe", None),
     ] {
         stream.write_all(bad).unwrap();

@@ -52,10 +52,7 @@ fn an_application_reaches_whom_the_policy_names_and_nobody_else() {
     rig.is_denied("a", "[fd00:6d65:63::3]:80");
     rig.apply(&[rig.wish("a", 2, &[3]), rig.wish("b", 3, &[])]);
     assert_eq!(rig.answers("a", "10.80.0.3:80"), "10.80.0.2");
-    assert_eq!(
-        rig.answers("a", "[fd00:6d65:63::3]:80"),
-        "fd00:6d65:63::2"
-    );
+    assert_eq!(rig.answers("a", "[fd00:6d65:63::3]:80"), "fd00:6d65:63::2");
     rig.is_denied("b", "10.80.0.2:80");
     rig.is_denied("b", "[fd00:6d65:63::2]:80");
     // The other way round: what was allowed is not, without a new connection table.
@@ -118,7 +115,10 @@ fn a_spoofed_source_is_dropped_and_counted() {
         ("fd00:6d65:63::4/128", "[fd00:6d65:63::3]:7000"),
     ] {
         let nodad = if lie.contains(':') { " nodad" } else { "" };
-        run(&format!("ip -n {}a addr add {lie} dev eth0{nodad}", rig.name));
+        run(&format!(
+            "ip -n {}a addr add {lie} dev eth0{nodad}",
+            rig.name
+        ));
         let own = lie.split('/').next().unwrap();
         let liar = rig.within("a", || UdpSocket::bind((own, 0)).unwrap());
         liar.send_to(b"x", to).unwrap();
@@ -144,7 +144,10 @@ fn a_published_port_answers_outside_and_on_the_box_and_no_other_does() {
     assert_eq!(rig.answers("", "127.0.0.1:8080"), "10.80.0.1");
     rig.answers("", "192.0.2.1:8080");
     // Not by the back door, not another port, not for other applications.
-    run(&format!("ip -n {}out route add 10.80.0.0/16 via 192.0.2.1", rig.name));
+    run(&format!(
+        "ip -n {}out route add 10.80.0.0/16 via 192.0.2.1",
+        rig.name
+    ));
     rig.is_denied("out", "10.80.0.2:80");
     rig.is_denied("out", "10.80.0.2:81");
     rig.is_denied("b", "192.0.2.1:8080");
@@ -169,11 +172,20 @@ fn egress_is_denied_by_default_and_wears_the_boxs_address_where_allowed() {
     // The uplink is the way outside; another network of the box is not.
     rig.is_denied("a", "198.51.100.2:80");
     // The box forwarded nothing before and is nobody's router now.
-    run(&format!("ip -n {}out route add 198.51.100.0/24 via 192.0.2.1", rig.name));
-    run(&format!("ip -n {}lan route add 192.0.2.0/24 via 198.51.100.1", rig.name));
+    run(&format!(
+        "ip -n {}out route add 198.51.100.0/24 via 192.0.2.1",
+        rig.name
+    ));
+    run(&format!(
+        "ip -n {}lan route add 192.0.2.0/24 via 198.51.100.1",
+        rig.name
+    ));
     rig.is_denied("out", "198.51.100.2:80");
     // An answer comes in, a question does not.
-    run(&format!("ip -n {}out route add 10.80.0.0/16 via 192.0.2.1", rig.name));
+    run(&format!(
+        "ip -n {}out route add 10.80.0.0/16 via 192.0.2.1",
+        rig.name
+    ));
     rig.is_denied("out", "10.80.0.2:80");
 }
 
@@ -182,7 +194,11 @@ fn replacing_the_policy_under_traffic_leaves_no_gap_and_no_leak() {
     let rig = two_apps();
     let policies = [
         vec![rig.wish("a", 2, &[3]), rig.wish("b", 3, &[])],
-        vec![rig.wish("a", 2, &[3, 4]), rig.wish("b", 3, &[]), rig.wish("c", 4, &[])],
+        vec![
+            rig.wish("a", 2, &[3, 4]),
+            rig.wish("b", 3, &[]),
+            rig.wish("c", 4, &[]),
+        ],
     ];
     rig.apply(&policies[0]);
     let bind = |space| rig.within(space, || UdpSocket::bind("0.0.0.0:7000").unwrap());
@@ -248,15 +264,54 @@ fn a_killed_guardian_leaves_the_rules_and_the_next_one_sees_all() {
 }
 
 #[test]
+fn rules_that_somebody_flushed_come_back_by_themselves() {
+    let rig = two_apps();
+    let apps = vec![rig.wish("a", 2, &[3]), rig.wish("b", 3, &[])];
+    rig.apply(&apps);
+    let fingerprint = Some(Policy { apps }.fingerprint());
+    for flush in [
+        "nft flush ruleset",
+        "nft delete table inet mec0",
+        "nft flush table inet mec0",
+    ] {
+        rig.on_box(flush);
+        until("the policy", || {
+            rig.on_box("nft list ruleset")
+                .contains(fingerprint.as_ref().unwrap())
+        });
+        assert_eq!(observed(&rig).1, fingerprint, "{flush}");
+        rig.answers("a", "10.80.0.3:80");
+        rig.is_denied("b", "10.80.0.2:80");
+    }
+}
+
+#[test]
+fn an_uplink_that_comes_back_is_the_way_outside_again() {
+    let mut rig = two_apps();
+    let mut leaving = rig.wish("a", 2, &[]);
+    leaving.egress = true;
+    rig.apply(&[leaving]);
+    run(&format!("ip -n {} link del up0", rig.name));
+    rig.neighbour("out2", "up0", "192.0.2", "2001:db8:");
+    rig.serve("out2", 80);
+    until("forwarding", || {
+        rig.on_box("cat /proc/sys/net/ipv4/conf/up0/forwarding")
+            .trim()
+            == "1"
+    });
+    assert_eq!(rig.answers("a", "192.0.2.2:80"), "192.0.2.1");
+}
+
+#[test]
 fn a_table_with_other_chains_under_our_names_is_made_anew() {
     let mut rig = Rig::new();
     rig.on_box("nft add table inet mec0");
     rig.on_box("nft add chain inet mec0 source { type filter hook input priority 7 ; }");
     rig.start();
     let expected = Policy::default().fingerprint();
-    assert_eq!(observed(&rig).1, None);
-    rig.apply(&[]);
     assert_eq!(observed(&rig).1, Some(expected));
+    let source = rig.on_box("nft list chain inet mec0 source");
+    assert!(source.contains("hook prerouting priority raw"), "{source}");
 }
 
 #[test]
@@ -315,9 +370,16 @@ fn purge_leaves_nothing_and_touches_nothing_else() {
     rig.on_box("nft add rule inet other input tcp dport 9 drop");
     run(&format!("ip -n {} link add mec0vx type bridge", rig.name));
     let state = |rig: &Rig| {
-        ["ip -o addr", "ip -o link", "ip route show table all", "ip -6 route show table all", "nft list ruleset",
-         "cat /proc/sys/net/ipv4/conf/up0/forwarding", "cat /proc/sys/net/ipv6/conf/all/forwarding"]
-            .map(|line| rig.on_box(line))
+        [
+            "ip -o addr",
+            "ip -o link",
+            "ip route show table all",
+            "ip -6 route show table all",
+            "nft list ruleset",
+            "cat /proc/sys/net/ipv4/conf/up0/forwarding",
+            "cat /proc/sys/net/ipv6/conf/all/forwarding",
+        ]
+        .map(|line| rig.on_box(line))
     };
     let before = state(&rig);
     rig.start();

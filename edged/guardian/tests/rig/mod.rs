@@ -89,7 +89,9 @@ impl Rig {
         ));
         for (space, link, end) in [(&here, interface, 1), (&there, "eth0", 2)] {
             run(&format!("ip -n {space} link set {link} up"));
-            run(&format!("ip -n {space} addr add {net4}.{end}/24 dev {link}"));
+            run(&format!(
+                "ip -n {space} addr add {net4}.{end}/24 dev {link}"
+            ));
             run(&format!(
                 "ip -n {space} -6 addr add {net6}:{end}/64 dev {link} nodad"
             ));
