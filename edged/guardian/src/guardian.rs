@@ -16,7 +16,8 @@ use edged_protocol::guardian::{Command, Policy, Reply};
 use crate::link::Link;
 use crate::netlink::{Netlink, NetlinkError};
 use crate::nft::{self, Marks, NftError};
-use crate::ruleset::{Opening, PolicyError, Ruleset};
+use crate::opening::Opening;
+use crate::ruleset::{PolicyError, Ruleset};
 use crate::sysctl::{Sysctl, SysctlError};
 use crate::watch::Watch;
 
@@ -76,6 +77,8 @@ pub struct Guardian {
     watch: Watch,
     /// The last policy loaded by this process, with its mark: what the kernel should have.
     loaded: Option<(String, String)>,
+    /// What the kernel remembers to have opened for us; here too, because rules can be flushed.
+    openings: BTreeSet<Opening>,
 }
 
 impl Guardian {
@@ -88,6 +91,7 @@ impl Guardian {
             sysctl: Sysctl::of_kernel(),
             watch: Watch::open()?,
             loaded: None,
+            openings: BTreeSet::new(),
         })
     }
 
@@ -105,7 +109,7 @@ impl Guardian {
             let marks = self.marks()?;
             let mark = marks.as_ref().and_then(|marks| marks.policy.as_deref());
             let expected = self.loaded.as_ref().map(|(mark, _)| mark.as_str());
-            if marks.is_none() || (expected.is_some() && mark != expected) {
+            if mark.is_none() || (expected.is_some() && mark != expected) {
                 tracing::warn!("somebody changed our rules; they are put back");
                 let text = match &self.loaded {
                     Some((_, text)) => text.clone(),
@@ -117,7 +121,8 @@ impl Guardian {
         }
         if changes.links {
             let gateway = self.ruleset.addressing().prefix.clone();
-            if self.netlink.link(&gateway)?.is_none() || !self.missing_openings().is_empty() {
+            let closed = !Opening::missing(&self.sysctl, self.ruleset.uplink()).is_empty();
+            if closed || self.netlink.link(&gateway)?.is_none() {
                 self.settle()?;
             }
         }
@@ -164,10 +169,7 @@ impl Guardian {
         self.netlink
             .delete(&self.ruleset.addressing().prefix.clone())?;
         for opening in openings {
-            // The uplink may be gone, and its settings with it.
-            if let Err(error) = self.sysctl.set(&self.setting(opening), "0") {
-                tracing::warn!(%error, "left open");
-            }
+            opening.close(&self.sysctl, self.ruleset.uplink())?;
         }
         nft::load(&self.ruleset.removal(), "delete the table")?;
         Ok(())
@@ -252,51 +254,21 @@ impl Guardian {
     /// Lets packets in by the uplink reach applications, and nothing else: what was closed is remembered and stays
     /// closed for everybody else by a rule that is there first.
     fn open_uplink(&mut self) -> Result<(), GuardianError> {
-        let mut openings = self.marks()?.unwrap_or_default().openings;
-        let known = openings.clone();
-        openings.extend(self.missing_openings());
-        if openings != known {
-            nft::load(&self.ruleset.openings(&openings), "keep the uplink closed")?;
+        let known = self.marks()?.unwrap_or_default().openings;
+        let uplink = self.ruleset.uplink();
+        self.openings.extend(&known);
+        self.openings.extend(Opening::missing(&self.sysctl, uplink));
+        if self.openings != known {
+            nft::load(
+                &self.ruleset.openings(&self.openings),
+                "keep the uplink closed",
+            )?;
             self.watch.forget_rules();
         }
-        for opening in openings {
-            let setting = self.setting(opening);
-            if self.sysctl.is_on(&setting) != Some(false) {
-                // Open already, or the interface is not there now.
-                continue;
-            }
-            if opening == Opening::AllV6 {
-                self.sysctl.keep_advertised_routes()?;
-            }
-            self.sysctl.set(&setting, "1")?;
+        for opening in &self.openings {
+            opening.open(&self.sysctl, uplink)?;
         }
         Ok(())
-    }
-
-    fn missing_openings(&self) -> BTreeSet<Opening> {
-        let one_by_one = self.sysctl.has_force_forwarding();
-        let closed = |opening| self.sysctl.is_on(&self.setting(opening)) == Some(false);
-        let v6_closed = closed(Opening::AllV6);
-        let uplink = self.ruleset.uplink().is_some();
-        let wanted = [
-            (Opening::UplinkV4, uplink),
-            (Opening::UplinkV6, uplink && one_by_one && v6_closed),
-            (Opening::AllV6, !one_by_one),
-        ];
-        wanted
-            .into_iter()
-            .filter(|(opening, wanted)| *wanted && closed(*opening))
-            .map(|(opening, _)| opening)
-            .collect()
-    }
-
-    fn setting(&self, opening: Opening) -> String {
-        let uplink = self.ruleset.uplink().unwrap_or_default();
-        match opening {
-            Opening::UplinkV4 => format!("ipv4/conf/{uplink}/forwarding"),
-            Opening::UplinkV6 => format!("ipv6/conf/{uplink}/force_forwarding"),
-            Opening::AllV6 => "ipv6/conf/all/forwarding".to_owned(),
-        }
     }
 
     /// The settings of a link to an application.

@@ -22,6 +22,7 @@ pub mod guardian;
 pub mod link;
 pub mod netlink;
 pub mod nft;
+pub mod opening;
 pub mod privilege;
 pub mod ruleset;
 pub mod server;

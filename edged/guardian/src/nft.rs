@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::ruleset::Opening;
+use crate::opening::Opening;
 
 /// Where Debian and Yocto put nft; the environment's own search path is not trusted.
 const SEARCH_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";

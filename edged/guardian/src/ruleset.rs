@@ -15,6 +15,8 @@ use edged_config::{Addressing, Config, NetworkError};
 use edged_model::{Lease, Protocol, PublishedPort};
 use edged_protocol::guardian::{AppPolicy, Policy};
 
+use crate::opening::Opening;
+
 /// Why a policy is not taken. The guardian does not rely on edged having checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
@@ -36,31 +38,6 @@ pub enum PolicyError {
     /// Port 0 is no port.
     #[error("port 0 cannot be published; write 1 to 65535")]
     PortZero,
-}
-
-/// What of the host was opened for the applications, and has to stay closed for everybody else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Opening {
-    /// IPv4 packets that come in by the uplink are forwarded.
-    UplinkV4,
-    /// IPv6 packets that come in by the uplink are forwarded.
-    UplinkV6,
-    /// IPv6 packets are forwarded whatever they come in by (before Linux 6.17 there is no other way).
-    AllV6,
-}
-
-impl Opening {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::UplinkV4, Self::UplinkV6, Self::AllV6];
-
-    /// The comment by which the kernel remembers it.
-    pub fn mark(self) -> &'static str {
-        match self {
-            Self::UplinkV4 => "opened uplink ipv4",
-            Self::UplinkV6 => "opened uplink ipv6",
-            Self::AllV6 => "opened all ipv6",
-        }
-    }
 }
 
 /// What every ruleset of this box has in common.

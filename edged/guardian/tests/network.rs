@@ -280,6 +280,8 @@ fn rules_that_somebody_flushed_come_back_by_themselves() {
                 .contains(fingerprint.as_ref().unwrap())
         });
         assert_eq!(observed(&rig).1, fingerprint, "{flush}");
+        let opened = rig.on_box("nft list chain inet mec0 opened");
+        assert!(opened.contains("opened uplink ipv4") && opened.contains("opened uplink ipv6"));
         rig.answers("a", "10.80.0.3:80");
         rig.is_denied("b", "10.80.0.2:80");
     }

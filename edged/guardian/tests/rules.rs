@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use edged_config::Config;
-use edged_guardian::ruleset::{Opening, PolicyError, Ruleset};
+use edged_guardian::opening::Opening;
+use edged_guardian::ruleset::{PolicyError, Ruleset};
 use edged_model::{Lease, LeaseNumber, Protocol, PublishedPort};
 use edged_protocol::guardian::{AppPolicy, Policy};
 use proptest::prelude::*;
