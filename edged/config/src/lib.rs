@@ -265,7 +265,7 @@ pub struct Registries {
     /// File of further certificate authorities, PEM.
     pub ca: Option<PathBuf>,
     /// Accounts by `HOST:PORT`.
-    pub accounts: BTreeMap<String, Account>,
+    pub credentials: BTreeMap<String, Account>,
 }
 
 /// An account at a registry.

@@ -63,8 +63,16 @@ pub enum BootError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// The host key cannot be written as text.
+    #[error("the host key for {path} cannot be written: {reason}")]
+    Key {
+        /// The public key's file.
+        path: std::path::PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A file named in the configuration.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot use {path}: {source}")]
     File {
         /// Which.
         path: std::path::PathBuf,
@@ -138,6 +146,10 @@ pub async fn run(config: Config) -> Result<(), BootError> {
             .unwrap_or_else(|| folder.join("authorized_keys")),
     })
     .await?;
+    // Whoever prepares known_hosts reads it here; a line like ssh-keygen's.
+    let public = folder.join("ssh_host_key.pub");
+    let line = ssh.host_key_line().map_err(|reason| BootError::Key { path: public.clone(), reason })?;
+    std::fs::write(&public, line).map_err(|source| BootError::File { path: public, source })?;
 
     // 3. The parts, each a task that this function owns and joins.
     let (stop, stopped) = watch::channel(false);
@@ -241,7 +253,7 @@ async fn await_gateway(address: SocketAddr) {
 
 fn registries(config: &Config) -> Result<PullerConfig, BootError> {
     let mut credentials = BTreeMap::new();
-    for (registry, account) in &config.registries.accounts {
+    for (registry, account) in &config.registries.credentials {
         let password =
             std::fs::read_to_string(&account.password_file).map_err(|source| BootError::File {
                 path: account.password_file.clone(),
