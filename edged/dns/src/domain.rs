@@ -29,9 +29,9 @@ pub enum DomainError {
     #[error("domain name {name} belongs to zone {zone} itself, choose another name for the rule")]
     Reserved {
         /// The name the rule asked for.
-        name: Domain,
+        name: Box<Domain>,
         /// The zone or reverse zone that owns it.
-        zone: Domain,
+        zone: Box<Domain>,
     },
     /// A prefix length that the address family does not have.
     #[error(
@@ -87,7 +87,7 @@ impl Domain {
 /// The key of a name: on the wire, in lower case, uncompressed.
 pub(crate) fn wire(name: &Name) -> Box<[u8]> {
     let mut wire = Vec::with_capacity(WIRE_MAX);
-    for label in name.iter() {
+    for label in name {
         // A parsed name has no label over 63 octets, so the conversion always holds.
         wire.extend(u8::try_from(label.len()));
         wire.extend(label.iter().map(u8::to_ascii_lowercase));
@@ -245,8 +245,8 @@ impl Zone {
     /// [`DomainError::Reserved`], so that no application can take another's name by a rule.
     pub(crate) fn admit(&self, name: Domain) -> Result<Domain, DomainError> {
         let reserved = |zone: &Domain| DomainError::Reserved {
-            name: name.clone(),
-            zone: zone.clone(),
+            name: Box::new(name.clone()),
+            zone: Box::new(zone.clone()),
         };
         if let Some(zone) = self.reverse.iter().find(|zone| name.is_beneath(zone)) {
             return Err(reserved(zone));

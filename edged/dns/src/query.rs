@@ -13,6 +13,10 @@ const PLAIN_OPT: usize = 11;
 
 /// What a datagram is.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "lives on the stack for one look-up; a box would be an allocation a query"
+)]
 pub(crate) enum Parsed<'p> {
     /// One question of a data type in class IN, with at most an OPT record that has no options.
     Plain(Query<'p>),

@@ -85,7 +85,7 @@ async fn converse(
             Event::Reply(None) => {}
             Event::Read(0) => open = false,
             Event::Read(length) => {
-                received.extend_from_slice(chunk.get(..length).unwrap_or_default())
+                received.extend_from_slice(chunk.get(..length).unwrap_or_default());
             }
         }
         // All answers of one read leave in one write.

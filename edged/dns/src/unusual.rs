@@ -103,7 +103,7 @@ impl Judge {
         let Ok(info) = request.request_info() else {
             return false;
         };
-        self.objection(request).is_none()
+        Self::objection(request).is_none()
             && matches!(
                 self.table
                     .find(&key(info.query.name()), info.query.query_type().into()),
@@ -112,7 +112,7 @@ impl Judge {
     }
 
     /// The code that turns a request away before any name is looked up.
-    fn objection(&self, request: &Request) -> Option<ResponseCode> {
+    fn objection(request: &Request) -> Option<ResponseCode> {
         if request.metadata.op_code != OpCode::Query {
             return Some(ResponseCode::NotImp);
         }
@@ -144,7 +144,7 @@ impl RequestHandler for Judge {
     ) -> ResponseInfo {
         let edns = request.edns.as_ref().map(|_| Edns::new());
         let builder = || MessageResponseBuilder::new(&request.queries, edns.as_ref());
-        if let Some(code) = self.objection(request) {
+        if let Some(code) = Self::objection(request) {
             let sent = reply
                 .send_response(builder().error_msg(&request.metadata, code))
                 .await;
@@ -208,7 +208,7 @@ fn found(records: Vec<Record>) -> LookupControlFlow<AuthLookup> {
 }
 
 /// The same records under the name as the client wrote it.
-fn named(found: AuthLookup, name: &Name) -> AuthLookup {
+fn named(found: &AuthLookup, name: &Name) -> AuthLookup {
     let mut records: Vec<Record> = found.iter().cloned().collect();
     for record in &mut records {
         record.name.clone_from(name);
@@ -271,7 +271,7 @@ impl ZoneHandler for View {
                     Some(&info),
                     options,
                 );
-                lookup.await.map(|found| named(found, asked))
+                lookup.await.map(|found| named(&found, asked))
             }
             Err(error) => LookupControlFlow::Break(Err(error)),
         };

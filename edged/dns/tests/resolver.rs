@@ -1,4 +1,10 @@
 //! The resolver from outside: asked with dig, kdig and plain sockets over loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -63,7 +69,7 @@ impl Running {
                 "@127.0.0.1",
                 "-p",
                 &self.address.port().to_string(),
-                "+tries=1",
+                "+retry=0",
                 "+time=9",
             ])
             .args(arguments.split_whitespace())
@@ -557,10 +563,8 @@ fn tcp_connections_are_bounded_and_come_free_again() {
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_named() {
-    let taken = std::net::UdpSocket::bind((LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let holder = std::net::UdpSocket::bind((LOCALHOST, 0)).unwrap();
+    let taken = holder.local_addr().unwrap();
     let error = DnsServer::bind(config(vec![taken], Vec::new()))
         .await
         .unwrap_err();
