@@ -16,7 +16,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use edged_layer::{Compression, Unpacked, remove_tree};
+use edged_layer::{Compression, UnpackError, Unpacked, remove_tree};
 use layer::{Header, Layer, Store, Tar, gzip, listing, xattrs, zstd};
 
 fn unpacked(layer: &Layer) -> (Store, Unpacked) {
@@ -460,4 +460,36 @@ fn removing_what_is_not_there_is_done_and_a_path_is_no_name() {
     for bad in [&b""[..], b".", b"..", b"store/layer", b"../x", b"/", b"a\0"] {
         assert!(remove_tree(&folder, bad).is_err(), "{bad:?} was taken");
     }
+}
+
+/// A file system of 256 KiB over the layer's folder, gone with the test.
+struct SmallDisk<'s>(&'s Store);
+
+impl<'s> SmallDisk<'s> {
+    fn over(store: &'s Store) -> Self {
+        let (flags, options) = (rustix::mount::MountFlags::empty(), c"size=256k");
+        rustix::mount::mount("tmpfs", store.root(), "tmpfs", flags, options).unwrap();
+        Self(store)
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(self.0.root(), rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn a_full_disk_is_named_as_such_and_the_same_layer_fits_later() {
+    let layer = Layer::from(Tar::new().file("a", &vec![7; 1 << 20]));
+    let store = Store::new();
+    let disk = SmallDisk::over(&store);
+    let full = store.unpack(&layer);
+    assert!(
+        matches!(full, Err(UnpackError::DiskFull { .. })),
+        "{full:?}"
+    );
+    drop(disk);
+    store.unpack(&layer).unwrap();
+    assert_eq!(read(&store, "a").len(), 1 << 20);
 }
