@@ -41,15 +41,17 @@ impl Image {
         format!("{}:{}", self.layout.display(), self.tag)
     }
 
-    /// Adds a file or folder as a layer.
+    /// Adds a file, or what is in a folder, as a layer. (`umoci insert` of Debian 12 leaves out the archive's end.)
     pub fn insert(&self, from: &Path, to: &str) -> anyhow::Result<()> {
-        umoci(&[
-            "insert",
-            "--image",
-            &self.name(),
-            &from.to_string_lossy(),
-            to,
-        ])
+        let bundle = self.layout.with_extension("bundle");
+        let bundle_name = bundle.to_string_lossy();
+        umoci(&["unpack", "--image", &self.name(), &bundle_name])?;
+        let target = bundle.join("rootfs").join(to.trim_start_matches('/'));
+        let mut copy = Command::new("cp");
+        copy.arg("--archive").arg("--no-target-directory");
+        process::output(copy.arg(from).arg(&target))?;
+        umoci(&["repack", "--image", &self.name(), &bundle_name])?;
+        fs::remove_dir_all(&bundle).with_context(|| format!("cannot remove {}", bundle.display()))
     }
 
     /// Sets options of its configuration, as `umoci config` names them.

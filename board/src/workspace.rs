@@ -7,9 +7,6 @@ use anyhow::Context;
 
 use crate::process;
 
-/// The programs of a node, and the operator's.
-const PROGRAMS: &[&str] = &["edged", "edged-worker", "edged-guardian", "edgectl"];
-
 /// The folder of the whole repository.
 pub fn root() -> PathBuf {
     let board = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -57,13 +54,14 @@ impl Profile {
     }
 }
 
-/// Builds the programs of a node and returns their folder. Cargo's progress goes to standard error.
+/// Builds every program and returns their folder. Cargo's progress goes to standard error.
+///
+/// The whole workspace, although a node needs four of them: a smaller selection has other features of shared crates,
+/// and a later build of everything would compile those once more.
 pub fn build(profile: Profile) -> anyhow::Result<PathBuf> {
     let mut command = cargo();
-    command.args(["build", "--profile", profile.cargo_name()]);
-    for program in PROGRAMS {
-        command.args(["--package", program]);
-    }
+    command.args(["build", "--workspace", "--bins"]);
+    command.args(["--profile", profile.cargo_name()]);
     process::passed_through(&mut command).context("the programs of a node do not build")?;
     Ok(target().join(profile.folder()))
 }

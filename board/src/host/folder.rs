@@ -174,9 +174,8 @@ impl Folder {
 
     /// Writes the node's key for ssh(1): known before the first connection, so nobody is asked to trust it.
     pub fn write_known_hosts(&self, port: u16) -> anyhow::Result<()> {
-        let path = self.edged("ssh_host_key.pub");
-        let key = fs::read_to_string(&path)
-            .with_context(|| format!("edged has not written {}", path.display()))?;
+        let private = self.edged("ssh_host_key");
+        let key = process::output(Command::new("ssh-keygen").arg("-y").arg("-f").arg(&private))?;
         let line = format!("[127.0.0.1]:{port} {}\n", key.trim());
         Ok(fs::write(self.known_hosts(), line)?)
     }

@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -42,6 +42,8 @@ pub fn dies_with_us(program: &Path) -> Command {
 const MQTT_ADMIN: &str = "edged";
 /// The operator's name at the door and on the broker.
 const OPERATOR: &str = "admin";
+/// A day: longer than any test.
+const TOKEN_SECONDS: &str = "86400";
 /// Longest wait for the gateway's address after the guardian is ready.
 const GATEWAY: Duration = Duration::from_secs(10);
 
@@ -247,7 +249,10 @@ impl<'a> Host<'a> {
                 port: ports.dns,
             },
             mqtt: broker::line(self.folder, host, ports)?,
-            token: self.edged_once(&["token", "--all"])?.trim().to_owned(),
+            token: self
+                .edged_once(&["token", "--all", "--lifetime", TOKEN_SECONDS])?
+                .trim()
+                .to_owned(),
             netns: None,
             app_subnet: self.place.subnet4.clone(),
         })
@@ -316,27 +321,36 @@ impl<'a> Host<'a> {
 
     /// Ends everything and takes away what it made in the kernel. Goes on after an error and tells the first.
     fn end(&mut self) -> anyhow::Result<()> {
-        self.edged.stop();
-        let purged = [
-            self.purge("edged-worker", "worker"),
-            self.purge("edged-guardian", "guardian"),
-        ];
-        self.worker.stop();
-        self.guardian.stop();
-        self.broker.stop();
-        self.collect();
+        for daemon in self.daemons() {
+            daemon.stop();
+        }
+        let purged = [self.purge("edged-worker"), self.purge("edged-guardian")];
         purged.into_iter().collect()
     }
 
-    fn purge(&self, program: &str, name: &str) -> anyhow::Result<()> {
-        let program = self.folder.path.join("bin").join(program);
-        let mut command = Identity::Root.command(&program);
+    /// Applications end here, and as their parent is gone already, their ends are collected meanwhile.
+    fn purge(&self, program: &str) -> anyhow::Result<()> {
+        let path = self.folder.path.join("bin").join(program);
+        let mut command = Identity::Root.command(&path);
         command
             .arg("--config")
             .arg(self.folder.config())
             .arg("purge");
-        process::output(&mut command)
-            .map(drop)
-            .with_context(|| format!("what the {name} made may still be there"))
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot run {program} purge"))?;
+        loop {
+            let (pid, status) = rustix::process::wait(WaitOptions::empty())?
+                .context("a wait without WNOHANG came back empty")?;
+            if u32::try_from(pid.as_raw_pid()).ok() != Some(child.id()) {
+                continue;
+            }
+            if status.exit_status() == Some(0) {
+                return Ok(());
+            }
+            bail!("{program} purge ended with {status:?}: what it had made may still be there");
+        }
     }
 }
