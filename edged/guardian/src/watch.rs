@@ -8,9 +8,9 @@ use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 
 use crate::netlink::NetlinkError;
 
-/// NFNLGRP_NFTABLES of linux/netfilter/nfnetlink.h.
+/// `NFNLGRP_NFTABLES` of linux/netfilter/nfnetlink.h.
 const GROUP_NFTABLES: u32 = 7;
-/// RTNLGRP_LINK of linux/rtnetlink.h.
+/// `RTNLGRP_LINK` of linux/rtnetlink.h.
 const GROUP_LINK: u32 = 1;
 
 /// Two sockets that the kernel writes its changes to. What they were is not read: the state is.

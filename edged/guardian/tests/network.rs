@@ -335,6 +335,17 @@ fn a_link_is_made_once_and_a_wrong_one_is_replaced() {
 }
 
 #[test]
+fn a_namespace_of_another_user_namespace_is_joined_without_entering_it() {
+    let mut rig = Rig::new();
+    rig.start();
+    rig.unprivileged_app("a", 2);
+    rig.serve("a", 80);
+    rig.apply(&[rig.wish("a", 2, &[])]);
+    assert_eq!(rig.answers("", "10.80.0.2:80"), "10.80.0.1");
+    assert_eq!(observed(&rig).0, [2]);
+}
+
+#[test]
 fn what_a_link_may_not_be_is_refused_with_a_reason() {
     let mut rig = Rig::new();
     rig.start();

@@ -56,7 +56,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 impl Rig {
-    /// A box with an uplink `up0` (192.0.2.1, 2001:db8::1) to the namespace `out` (.2, ::2).
+    /// A box with an uplink `up0` (`192.0.2.1`, `2001:db8::1`) to the namespace `out` (`192.0.2.2`, `2001:db8::2`).
     pub fn new() -> Self {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("eg{}n{count}", std::process::id());
@@ -177,6 +177,29 @@ impl Rig {
     pub fn app(&mut self, app: &str, place: u16) {
         let space = self.space(app);
         self.pin(app, &space);
+        self.done(self.attach(app, place));
+        self.inside(app, place);
+    }
+
+    /// As [`Rig::app`], in a namespace that belongs to a user namespace of its own, as a container's does.
+    pub fn unprivileged_app(&mut self, app: &str, place: u16) {
+        let name = self.space_name(app);
+        let mut owner = Program::new("unshare")
+            .args(["--user", "--map-root-user", "--net", "sleep", "60"])
+            .spawn()
+            .unwrap();
+        let here = std::fs::read_link("/proc/self/ns/net").unwrap();
+        let there = format!("/proc/{}/ns/net", owner.id());
+        until("the namespace", || {
+            std::fs::read_link(&there).is_ok_and(|there| there != here)
+        });
+        run(&format!("ip netns attach {name} {}", owner.id()));
+        self.spaces.push(name.clone());
+        // From here on the pin keeps the namespace, as it keeps a container's.
+        owner.kill().unwrap();
+        owner.wait().unwrap();
+        run(&format!("ip -n {name} link set lo up"));
+        self.pin(app, &name);
         self.done(self.attach(app, place));
         self.inside(app, place);
     }
