@@ -42,7 +42,6 @@ async fn it_shows_what_ssh_shows_byte_for_byte() {
     let door = Door::open().await;
     for words in [
         &["ps"][..],
-        &["-o", "json", "ps"],
         &["status"],
         &["images", "-o", "json"],
         &["inspect", "web"],

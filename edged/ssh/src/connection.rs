@@ -12,16 +12,23 @@ use russh::server::{
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf, Pty};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info};
 
 use crate::bounds::{CHANNELS, LINE_MAX};
-use crate::intake::{Gate, Input, Intake, queue};
+use crate::cooked::Cooked;
+use crate::intake::{Gate, Intake, queue};
 use crate::operators::{Operator, operator};
 
 /// The number of extended data that is standard error (RFC 4254, 5.2).
 const STDERR: u32 = 1;
+/// What a raw terminal sends to end a program.
+const CTRL_C: u8 = 3;
+/// What a raw terminal sends to end the input.
+const CTRL_D: u8 = 4;
+/// What shells report of a program ended by Ctrl-C.
+const INTERRUPTED: u8 = 130;
 
 /// What a shell request gets before the list of verbs.
 const GREETING: &str =
@@ -48,6 +55,10 @@ pub(crate) struct Open {
     write: Option<ChannelWriteHalf<Msg>>,
     intake: Option<Intake>,
     verb: Option<AbortHandle>,
+    /// The client's terminal is raw: its keys come as bytes, and its lines want a carriage return.
+    terminal: bool,
+    /// Ctrl-C was pressed there.
+    interrupted: Arc<Notify>,
 }
 
 impl<P: Platform> Connection<P> {
@@ -55,43 +66,49 @@ impl<P: Platform> Connection<P> {
         operator(user, key, &self.authorized_keys)
     }
 
-    /// The channel's writer, once: a second request on the same channel is refused (RFC 4254, 6.5).
-    fn take(&mut self, channel: ChannelId) -> Option<(ChannelWriteHalf<Msg>, Input)> {
-        let open = self.channels.get_mut(&channel)?;
-        let write = open.write.take()?;
+    /// Does a request's work on its channel, once: a second request is refused (RFC 4254, 6.5).
+    fn start(&mut self, channel: ChannelId, line: Option<String>) -> bool {
+        let Some(open) = self.channels.get_mut(&channel) else {
+            return false;
+        };
+        let Some(write) = open.write.take() else {
+            return false;
+        };
         let (intake, input) = queue(&self.gate);
         open.intake = Some(intake);
-        Some((write, input))
-    }
-
-    fn start(
-        &mut self,
-        channel: ChannelId,
-        write: ChannelWriteHalf<Msg>,
-        input: Input,
-        line: String,
-    ) {
-        let platform = Arc::clone(&self.platform);
-        let streams = Streams {
+        let mut streams = Streams {
             input,
-            out: write.make_writer(),
-            err: write.make_writer_ext(Some(STDERR)),
+            out: Cooked::new(write.make_writer(), open.terminal),
+            err: Cooked::new(write.make_writer_ext(Some(STDERR)), open.terminal),
         };
+        let interrupted = Arc::clone(&open.interrupted);
+        let platform = Arc::clone(&self.platform);
         while self.verbs.try_join_next().is_some() {}
         let verb = self.verbs.spawn(async move {
             // Boxed: a verb's future is large, and not every channel has one.
-            let status = Box::pin(execute_line(platform.as_ref(), &line, streams)).await;
-            end(&write, status).await;
+            let work = Box::pin(async move {
+                if let Some(line) = line {
+                    return execute_line(platform.as_ref(), &line, streams).await.code();
+                }
+                let text = format!("{GREETING}{}", help());
+                let _ = streams.out.write_all(text.as_bytes()).await;
+                let _ = streams.out.flush().await;
+                ExitStatus::OK.code()
+            });
+            let code = tokio::select! {
+                code = work => code,
+                () = interrupted.notified() => INTERRUPTED,
+            };
+            end(&write, code).await;
         });
-        if let Some(open) = self.channels.get_mut(&channel) {
-            open.verb = Some(verb);
-        }
+        open.verb = Some(verb);
+        true
     }
 }
 
 /// Tells the code and closes; a client that is gone needs neither.
-async fn end(write: &ChannelWriteHalf<Msg>, status: ExitStatus) {
-    let _ = write.exit_status(status.code().into()).await;
+async fn end(write: &ChannelWriteHalf<Msg>, code: u8) {
+    let _ = write.exit_status(code.into()).await;
     let _ = write.eof().await;
     let _ = write.close().await;
 }
@@ -146,6 +163,8 @@ impl<P: Platform> Handler for Connection<P> {
             write: Some(write),
             intake: None,
             verb: None,
+            terminal: false,
+            interrupted: Arc::new(Notify::new()),
         };
         self.channels.insert(id, open);
         reply.accept().await;
@@ -164,13 +183,12 @@ impl<P: Platform> Handler for Connection<P> {
         let Some(line) = line.map(str::to_owned) else {
             return session.channel_failure(channel);
         };
-        let Some((write, input)) = self.take(channel) else {
-            return session.channel_failure(channel);
-        };
-        session.channel_success(channel)?;
         debug!(peer = %self.peer, "a verb");
-        self.start(channel, write, input, line);
-        Ok(())
+        if self.start(channel, Some(line)) {
+            session.channel_success(channel)
+        } else {
+            session.channel_failure(channel)
+        }
     }
 
     async fn shell_request(
@@ -178,20 +196,11 @@ impl<P: Platform> Handler for Connection<P> {
         channel: ChannelId,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let Some((write, input)) = self.take(channel) else {
-            return session.channel_failure(channel);
-        };
-        session.channel_success(channel)?;
-        drop(input);
-        let text = format!("{GREETING}{}", help());
-        let verb = self.verbs.spawn(async move {
-            let _ = write.make_writer().write_all(text.as_bytes()).await;
-            end(&write, ExitStatus::OK).await;
-        });
-        if let Some(open) = self.channels.get_mut(&channel) {
-            open.verb = Some(verb);
+        if self.start(channel, None) {
+            session.channel_success(channel)
+        } else {
+            session.channel_failure(channel)
         }
-        Ok(())
     }
 
     async fn data(
@@ -200,12 +209,17 @@ impl<P: Platform> Handler for Connection<P> {
         data: &[u8],
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        if let Some(intake) = self
-            .channels
-            .get(&channel)
-            .and_then(|open| open.intake.as_ref())
-        {
+        let Some(open) = self.channels.get_mut(&channel) else {
+            return Ok(());
+        };
+        if open.terminal && data.contains(&CTRL_C) {
+            open.interrupted.notify_one();
+        }
+        if let Some(intake) = &open.intake {
             intake.push(data);
+        }
+        if open.terminal && data.contains(&CTRL_D) {
+            open.intake = None;
         }
         Ok(())
     }
@@ -232,7 +246,7 @@ impl<P: Platform> Handler for Connection<P> {
         Ok(())
     }
 
-    /// Refused: the client's own terminal then stays as it is, and its Ctrl-C ends the verb.
+    /// Granted, since clients give up without: it only turns line ends and listens for Ctrl-C and Ctrl-D.
     async fn pty_request(
         &mut self,
         channel: ChannelId,
@@ -244,7 +258,10 @@ impl<P: Platform> Handler for Connection<P> {
         _: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        session.channel_failure(channel)
+        if let Some(open) = self.channels.get_mut(&channel) {
+            open.terminal = true;
+        }
+        session.channel_success(channel)
     }
 
     async fn x11_request(

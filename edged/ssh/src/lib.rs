@@ -5,7 +5,7 @@
 //! standard input streams in, its output streams out, and its exit code comes back.
 //!
 //! It refuses to be a login service: public keys only, no password, no shell (a shell request prints the verbs), no
-//! terminal (the client's own stays in charge, so Ctrl-C works), no forwarding of ports, sockets, agents or X11, no
+//! program behind a terminal (one is granted because clients insist: it turns line ends and hears Ctrl-C), no forwarding of ports, sockets, agents or X11, no
 //! environment, no subsystem. An unknown key, a wrong user name and an unreadable key file all look the same.
 //!
 //! Tasks: one that accepts, one a connection (inside russh), one a running verb, owned by its connection: when the
@@ -19,6 +19,7 @@ mod algorithms;
 mod bounds;
 mod config;
 mod connection;
+mod cooked;
 mod error;
 mod host_key;
 mod intake;

@@ -137,7 +137,7 @@ async fn a_shell_request_shows_the_verbs() {
 }
 
 #[tokio::test]
-async fn a_terminal_is_not_given_and_the_verb_runs_all_the_same() {
+async fn a_terminal_shows_the_same_with_carriage_returns() {
     let door = Door::open().await;
     for (options, words, expected) in [
         (&["-t"][..], &["ps"][..], "NAME "),
@@ -163,6 +163,21 @@ async fn a_terminal_is_not_given_and_the_verb_runs_all_the_same() {
             text(&answer.out)
         );
     }
+}
+
+#[tokio::test]
+async fn ctrl_c_on_a_terminal_ends_the_verb() {
+    let door = Door::open().await;
+    let mut command = door.ssh(&["-tt"], &["logs", "-f", "web"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    followers(&door, 1).await;
+    child.stdin.as_mut().unwrap().write_all(&[3]).await.unwrap();
+    let status = tokio::time::timeout(LONG, child.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(status.code(), Some(130));
+    followers(&door, 0).await;
 }
 
 #[tokio::test]
