@@ -180,9 +180,6 @@ impl Placer<'_> {
         if target.is_root() {
             return Err(not_file());
         }
-        if target == path {
-            return Err(missing()); // making room for the link would remove what it points at
-        }
         let (target_folder, target_name) = target.split();
         let from = self
             .beneath
@@ -200,6 +197,7 @@ impl Placer<'_> {
             return Err(not_file());
         }
         let (_, name) = path.split();
+        // Making room for the link may remove what it points at: itself, or a file in the folder it replaces.
         let linked = self.fresh(path, "link it", |at| {
             rustix::fs::linkat(&from, target_name, at, name, AtFlags::empty())
         });
