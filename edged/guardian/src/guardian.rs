@@ -15,7 +15,7 @@ use edged_protocol::guardian::{Command, Policy, Reply};
 
 use crate::link::Link;
 use crate::netlink::{Netlink, NetlinkError};
-use crate::nft::{self, Marks, NftError};
+use crate::nft::{self, NftError};
 use crate::opening::Opening;
 use crate::ruleset::{PolicyError, Ruleset};
 use crate::sysctl::{Sysctl, SysctlError};
@@ -106,10 +106,9 @@ impl Guardian {
     pub fn mend(&mut self) -> Result<(), GuardianError> {
         let changes = self.watch.drain();
         if changes.rules {
-            let marks = self.marks()?;
-            let mark = marks.as_ref().and_then(|marks| marks.policy.as_deref());
-            let expected = self.loaded.as_ref().map(|(mark, _)| mark.as_str());
-            if mark.is_none() || (expected.is_some() && mark != expected) {
+            let mark = self.policy_mark()?;
+            let expected = self.loaded.as_ref().map(|(mark, _)| mark);
+            if mark.is_none() || (expected.is_some() && mark.as_ref() != expected) {
                 tracing::warn!("somebody changed our rules; they are put back");
                 let text = match &self.loaded {
                     Some((_, text)) => text.clone(),
@@ -121,8 +120,7 @@ impl Guardian {
         }
         if changes.links {
             let gateway = self.ruleset.addressing().prefix.clone();
-            let closed = !Opening::missing(&self.sysctl, self.ruleset.uplink()).is_empty();
-            if closed || self.netlink.link(&gateway)?.is_none() {
+            if self.is_closed() || self.netlink.link(&gateway)?.is_none() {
                 self.settle()?;
             }
         }
@@ -131,7 +129,7 @@ impl Guardian {
 
     /// The gateway is there and nothing is allowed that no policy allowed before. Idempotent.
     pub fn settle(&mut self) -> Result<(), GuardianError> {
-        if self.marks()?.is_none() {
+        if self.policy_mark()?.is_none() {
             let text = self.ruleset.compile(&Policy::default())?;
             self.load(&text)?;
         }
@@ -160,7 +158,7 @@ impl Guardian {
 
     /// Takes everything away that any guardian of this configuration made.
     pub fn purge(&mut self) -> Result<(), GuardianError> {
-        let openings = self.marks()?.unwrap_or_default().openings;
+        let openings = nft::openings(&self.ruleset.addressing().prefix)?;
         for link in self.netlink.links()? {
             if self.place(&link.name).is_some() {
                 self.netlink.delete(&link.name)?;
@@ -183,7 +181,7 @@ impl Guardian {
             .filter_map(|link| self.place(&link.name))
             .collect();
         places.sort_unstable();
-        let mark = self.marks()?.and_then(|marks| marks.policy);
+        let mark = self.policy_mark()?;
         let policy = mark
             .as_deref()
             .and_then(|mark| self.ruleset.fingerprint_in(mark));
@@ -232,7 +230,10 @@ impl Guardian {
         let text = self.ruleset.compile(policy)?;
         self.load(&text)?;
         self.loaded = Some((self.ruleset.mark(policy), text));
-        self.open_uplink()
+        if self.is_closed() {
+            self.open_uplink()?;
+        }
+        Ok(())
     }
 
     /// Loads a ruleset; where a table of our name has other chains (another version's), makes it anew.
@@ -247,14 +248,19 @@ impl Guardian {
         Ok(())
     }
 
-    fn marks(&self) -> Result<Option<Marks>, NftError> {
-        nft::marks(&self.ruleset.addressing().prefix)
+    fn policy_mark(&self) -> Result<Option<String>, NftError> {
+        nft::policy_mark(&self.ruleset.addressing().prefix)
+    }
+
+    /// Whether something that applications need is closed: two or three files, no process.
+    fn is_closed(&self) -> bool {
+        !Opening::missing(&self.sysctl, self.ruleset.uplink()).is_empty()
     }
 
     /// Lets packets in by the uplink reach applications, and nothing else: what was closed is remembered and stays
     /// closed for everybody else by a rule that is there first.
     fn open_uplink(&mut self) -> Result<(), GuardianError> {
-        let known = self.marks()?.unwrap_or_default().openings;
+        let known = nft::openings(&self.ruleset.addressing().prefix)?;
         let uplink = self.ruleset.uplink();
         self.openings.extend(&known);
         self.openings.extend(Opening::missing(&self.sysctl, uplink));

@@ -30,15 +30,6 @@ pub enum NftError {
     Answer(#[source] serde_json::Error),
 }
 
-/// What the kernel keeps beside the rules of our table.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Marks {
-    /// The comment that names the policy.
-    pub policy: Option<String>,
-    /// What was opened.
-    pub openings: BTreeSet<Opening>,
-}
-
 /// Loads a transaction: all of it or nothing.
 pub fn load(text: &str, operation: &'static str) -> Result<(), NftError> {
     let output = run(&["-f", "-"], text)?;
@@ -49,38 +40,39 @@ pub fn load(text: &str, operation: &'static str) -> Result<(), NftError> {
     }
 }
 
-/// Reads the marks of a table; `None` where there is no such table.
-pub fn marks(table: &str) -> Result<Option<Marks>, NftError> {
-    let mut marks = Marks::default();
-    for chain in ["marks", "opened"] {
-        let output = run(&["-j", "list", "chain", "inet", table, chain], "")?;
-        if !output.status.success() {
-            // nft has one exit code for everything; this text comes from strerror(ENOENT) in the C locale.
-            let missing = String::from_utf8_lossy(&output.stderr).contains("No such file");
-            return if missing {
-                Ok(None)
-            } else {
-                Err(refused("list the rules", &output))
-            };
-        }
-        let answer: Value = serde_json::from_slice(&output.stdout).map_err(NftError::Answer)?;
-        for comment in comments(&answer) {
-            if comment.starts_with("policy ") {
-                marks.policy = Some(comment.to_owned());
-            }
-            let opening = Opening::ALL.into_iter().find(|o| o.mark() == comment);
-            marks.openings.extend(opening);
-        }
-    }
-    Ok(Some(marks))
+/// The comment by which the kernel remembers the policy; `None` where there is no such table or no such comment.
+pub fn policy_mark(table: &str) -> Result<Option<String>, NftError> {
+    let comments = comments(table, "marks")?;
+    Ok(comments
+        .into_iter()
+        .find(|text| text.starts_with("policy ")))
 }
 
-fn comments(answer: &Value) -> impl Iterator<Item = &str> {
+/// What was opened for the applications, as the kernel remembers it.
+pub fn openings(table: &str) -> Result<BTreeSet<Opening>, NftError> {
+    let comments = comments(table, "opened")?;
+    let known = Opening::ALL.into_iter();
+    Ok(known
+        .filter(|opening| comments.iter().any(|text| text == opening.mark()))
+        .collect())
+}
+
+/// The comments of a chain's rules; none where there is no such chain.
+fn comments(table: &str, chain: &str) -> Result<Vec<String>, NftError> {
+    let output = run(&["-j", "list", "chain", "inet", table, chain], "")?;
+    if !output.status.success() {
+        // nft has one exit code for everything; this text comes from strerror(ENOENT) in the C locale.
+        let missing = String::from_utf8_lossy(&output.stderr).contains("No such file");
+        return if missing {
+            Ok(Vec::new())
+        } else {
+            Err(refused("list the rules", &output))
+        };
+    }
+    let answer: Value = serde_json::from_slice(&output.stdout).map_err(NftError::Answer)?;
     let objects = answer.get("nftables").and_then(Value::as_array);
-    objects
-        .into_iter()
-        .flatten()
-        .filter_map(|object| object.get("rule")?.get("comment")?.as_str())
+    let comment = |object: &Value| Some(object.get("rule")?.get("comment")?.as_str()?.to_owned());
+    Ok(objects.into_iter().flatten().filter_map(comment).collect())
 }
 
 fn run(arguments: &[&str], input: &str) -> Result<Output, NftError> {

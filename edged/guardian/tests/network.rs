@@ -204,7 +204,7 @@ fn replacing_the_policy_under_traffic_leaves_no_gap_and_no_leak() {
     let bind = |space| rig.within(space, || UdpSocket::bind("0.0.0.0:7000").unwrap());
     let (a, b) = (bind("a"), bind("b"));
     let leaking = rig.within("b", || UdpSocket::bind("0.0.0.0:0").unwrap());
-    let over = AtomicBool::new(false);
+    let (over, answered) = (AtomicBool::new(false), AtomicBool::new(false));
     a.set_read_timeout(Some(SOON)).unwrap();
     b.set_read_timeout(Some(NEVER)).unwrap();
     std::thread::scope(|scope| {
@@ -221,7 +221,8 @@ fn replacing_the_policy_under_traffic_leaves_no_gap_and_no_leak() {
         });
         scope.spawn(|| {
             let mut byte = [0; 8];
-            while !over.load(Ordering::Relaxed) {
+            // The last question is answered, too.
+            while !answered.load(Ordering::Relaxed) {
                 match b.recv_from(&mut byte) {
                     Ok((length, from)) => drop(b.send_to(&byte[..length], from).unwrap()),
                     Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
@@ -238,7 +239,9 @@ fn replacing_the_policy_under_traffic_leaves_no_gap_and_no_leak() {
             rig.apply(policy);
         }
         over.store(true, Ordering::Relaxed);
-        assert!(allowed.join().unwrap() > 20, "too little traffic to tell");
+        let rounds = allowed.join();
+        answered.store(true, Ordering::Relaxed);
+        assert!(rounds.unwrap() > 20, "too little traffic to tell");
     });
 }
 
