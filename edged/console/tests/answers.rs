@@ -1,5 +1,12 @@
 //! What the operator reads: every answer against a file, and the exit codes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::pedantic
+)] // It is all test, its helpers too.
+
 mod fake;
 
 use edged_console::{Streams, execute_line};
@@ -32,7 +39,11 @@ async fn golden(file: &str, lines: &[&str]) {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &got).unwrap();
     }
-    assert_eq!(got, std::fs::read_to_string(&path).unwrap(), "{path} differs");
+    assert_eq!(
+        got,
+        std::fs::read_to_string(&path).unwrap(),
+        "{path} differs"
+    );
 }
 
 #[tokio::test]
@@ -73,7 +84,13 @@ async fn json_is_as_written() {
 
 #[tokio::test]
 async fn help_is_as_written() {
-    let lines = ["--help", "run --help", "exec --help", "logs --help", "load --help"];
+    let lines = [
+        "--help",
+        "run --help",
+        "exec --help",
+        "logs --help",
+        "load --help",
+    ];
     golden("help", &lines).await;
 }
 
@@ -118,7 +135,10 @@ async fn exec_ends_with_the_command_s_code() {
 async fn exec_passes_words_and_input_untouched() {
     let (code, out, err) = answer("exec web args -o json 'a b' -- --help", b"").await;
     assert_eq!((code, out.as_str()), (0, ""));
-    assert_eq!(err, "[\"args\", \"-o\", \"json\", \"a b\", \"--\", \"--help\"]\n");
+    assert_eq!(
+        err,
+        "[\"args\", \"-o\", \"json\", \"a b\", \"--\", \"--help\"]\n"
+    );
     let (code, out, _) = answer("exec -i web cat", b"in\0put").await;
     assert_eq!((code, out.as_str()), (0, "in\0put"));
     let (code, out, _) = answer("exec web cat", b"not asked for").await;

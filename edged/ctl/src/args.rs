@@ -1,5 +1,7 @@
 //! Options of edgectl itself; everything from the verb on is the box's.
 
+#![allow(clippy::doc_markdown)] // These texts are the help that people read.
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -89,14 +91,14 @@ pub(crate) struct Destination {
 
 impl Args {
     /// The change to the contexts that is asked for, if it is one.
-    pub(crate) fn context_verb(&self) -> Result<Option<ContextVerb>, CtlError> {
+    pub(crate) fn context_verb(&self) -> Option<ContextVerb> {
         match self.words.split_first() {
             Some((first, rest)) if first == "context" => {
                 // A usage error or help ends the process as that of any other option does.
                 let args = ContextArgs::try_parse_from(rest).unwrap_or_else(|error| error.exit());
-                Ok(Some(args.verb))
+                Some(args.verb)
             }
-            _ => Ok(None),
+            _ => None,
         }
     }
 

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<u8, CtlError> {
-    if let Some(verb) = args.context_verb()? {
+    if let Some(verb) = args.context_verb() {
         return change_contexts(verb);
     }
     let destination = args.destination(&Contexts::read()?)?;

@@ -1,5 +1,12 @@
 //! edgectl against a door with a fake box behind it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::pedantic
+)] // It is all test, its helpers too.
+
 #[path = "../../ssh/tests/door/mod.rs"]
 mod door;
 

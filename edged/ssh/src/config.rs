@@ -10,7 +10,7 @@ pub struct SshConfig {
     pub listen: Vec<SocketAddr>,
     /// The private host key (OpenSSH format); an ed25519 key is made where the file is absent.
     pub host_key: PathBuf,
-    /// Operators' public keys, one a line (sshd(8), AUTHORIZED_KEYS); read again for every login. Lines with
+    /// Operators' public keys, one a line (sshd(8), `AUTHORIZED_KEYS`); read again for every login. Lines with
     /// options are passed over: ignoring a restriction would grant more than was written.
     pub authorized_keys: PathBuf,
 }

@@ -1,5 +1,12 @@
 //! The door as OpenSSH's client finds it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::pedantic
+)] // It is all test, its helpers too.
+
 mod door;
 
 use std::fs;

@@ -42,15 +42,15 @@ where
                 .iter()
                 .map(|line| render::log_line(line, timestamps))
                 .collect();
-            match run.first().map(|line| line.stream) {
-                Some(Stream::Stderr) => {
-                    self.err.write_all(text.as_bytes()).await?;
-                    self.err.flush().await?;
-                }
-                _ => {
-                    self.print(&text).await?;
-                    self.out.flush().await?;
-                }
+            if run
+                .first()
+                .is_some_and(|line| line.stream == Stream::Stderr)
+            {
+                self.err.write_all(text.as_bytes()).await?;
+                self.err.flush().await?;
+            } else {
+                self.print(&text).await?;
+                self.out.flush().await?;
             }
         }
         Ok(())
