@@ -388,11 +388,12 @@ fn a_set_uid_file_never_touches_a_file_outside() {
 
 #[test]
 fn a_tree_deeper_than_any_path_is_removed() {
-    // Every link shortens the way to the folder it points at, so no name is ever deep.
+    // Every link shortens the way to the folder it points at, so no name is ever deep; 10 links stay below the
+    // kernel's 40 even when it counts them again after a lookup it had to repeat.
     let mut tar = tar();
     let mut above = String::from("r");
-    for level in 0..30 {
-        let below = format!("{above}/{}", deep(100));
+    for level in 0..10 {
+        let below = format!("{above}/{}", vec!["longer"; 100].join("/"));
         tar = tar.gnu(b'L', below.as_bytes()).folder("x");
         tar = tar
             .gnu(b'K', below.as_bytes())
