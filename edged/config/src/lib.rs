@@ -243,7 +243,7 @@ impl Default for Http {
 pub struct Ssh {
     /// Addresses to answer on.
     pub listen: Vec<SocketAddr>,
-    /// File of operators' public keys, one a line (sshd(8), AUTHORIZED_KEYS); `STATE/edged/authorized_keys` where absent.
+    /// File of operators' public keys, one a line (sshd(8), `AUTHORIZED_KEYS`); `STATE/edged/authorized_keys` where absent.
     pub authorized_keys: Option<PathBuf>,
 }
 

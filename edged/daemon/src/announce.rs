@@ -51,7 +51,7 @@ impl Announcer {
                 name: instance.spec.name.clone(),
                 addresses,
             });
-            for service in self.services_of(instance, services) {
+            for service in services_of(instance, services) {
                 records = records.service(service);
             }
         }
@@ -62,46 +62,6 @@ impl Announcer {
         self.directory
             .publish(records.allow_forward(addresses))
             .map_err(|error| error.to_string())
-    }
-
-    /// Declared services, and registered ones whose name and port have a place in DNS-SD.
-    fn services_of(
-        &self,
-        instance: &AppInstance,
-        registered: &[RegisteredService],
-    ) -> Vec<ServiceRecord> {
-        let mut services: BTreeMap<(ServiceName, bool), u16> = BTreeMap::new();
-        for service in registered
-            .iter()
-            .filter(|service| service.instance == instance.id)
-        {
-            let name = service.info.name().to_ascii_lowercase().parse();
-            if let (Ok(name), Some(port), "ACTIVE") =
-                (name, service.info.port(), service.info.state())
-            {
-                services.insert((name, true), port);
-            }
-        }
-        for service in &instance.spec.services {
-            services.insert(
-                (service.name.clone(), service.protocol == Protocol::Tcp),
-                service.port,
-            );
-        }
-        let record = |((name, tcp), port)| {
-            let transport = if tcp { Transport::Tcp } else { Transport::Udp };
-            let record = ServiceRecord::new(
-                name,
-                instance.spec.name.clone(),
-                port,
-                transport,
-                BTreeMap::new(),
-            );
-            record
-                .inspect_err(|error| tracing::warn!(%error, "a service has no place in DNS-SD"))
-                .ok()
-        };
-        services.into_iter().filter_map(record).collect()
     }
 
     /// Tells a state on `events/instances/ID`, retained. The newest waits while the broker is away.
@@ -128,4 +88,39 @@ impl Announcer {
 
 fn topic(id: &InstanceId) -> Result<EventTopic, edged_mqtt::EventError> {
     format!("events/instances/{id}").parse()
+}
+
+/// Declared services, and registered ones whose name and port have a place in DNS-SD.
+fn services_of(instance: &AppInstance, registered: &[RegisteredService]) -> Vec<ServiceRecord> {
+    let mut services: BTreeMap<(ServiceName, bool), u16> = BTreeMap::new();
+    for service in registered
+        .iter()
+        .filter(|service| service.instance == instance.id)
+    {
+        let name = service.info.name().to_ascii_lowercase().parse();
+        if let (Ok(name), Some(port), "ACTIVE") = (name, service.info.port(), service.info.state())
+        {
+            services.insert((name, true), port);
+        }
+    }
+    for service in &instance.spec.services {
+        services.insert(
+            (service.name.clone(), service.protocol == Protocol::Tcp),
+            service.port,
+        );
+    }
+    let record = |((name, tcp), port)| {
+        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+        let record = ServiceRecord::new(
+            name,
+            instance.spec.name.clone(),
+            port,
+            transport,
+            BTreeMap::new(),
+        );
+        record
+            .inspect_err(|error| tracing::warn!(%error, "a service has no place in DNS-SD"))
+            .ok()
+    };
+    services.into_iter().filter_map(record).collect()
 }

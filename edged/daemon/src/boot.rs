@@ -3,28 +3,27 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use edged_config::Config;
-use edged_dns::{DnsConfig, DnsServer, Subnet};
 use edged_image::{ContentStore, Credential, Puller, PullerConfig};
-use edged_mqtt::{BrokerClient, BrokerConfig, ConnectionState, Username};
-use edged_protocol::Secret;
-use edged_ssh::{SshConfig, SshServer};
+use edged_mqtt::{BrokerClient, BrokerConfig};
 use edged_store::Store;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::announce::Announcer;
 use crate::door::Door;
+use crate::link::broker;
 use crate::link::guardian::{self, Guardian};
+
 use crate::link::worker::{self, Worker};
+use crate::listeners::{self, Listeners};
 use crate::prepare;
-use crate::reconcile::{MESSAGES, Mailbox, Means, Message, Reconciler};
+use crate::reconcile::{MESSAGES, Means, Reconciler};
 use crate::registry::Registry;
 use crate::snapshot::Snapshot;
+use crate::watchdog;
 
 /// Why the node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -84,11 +83,6 @@ pub enum BootError {
     Signal(std::io::Error),
 }
 
-/// How long the gateway's address is waited for: the guardian makes it within milliseconds of its own start.
-const GATEWAY_PATIENCE: Duration = Duration::from_secs(30);
-/// Pause between two looks at it.
-const GATEWAY_PACE: Duration = Duration::from_millis(20);
-
 /// Runs the node until SIGTERM or SIGINT. Applications go on.
 pub async fn run(config: Config) -> Result<(), BootError> {
     let config = Arc::new(config);
@@ -96,60 +90,14 @@ pub async fn run(config: Config) -> Result<(), BootError> {
 
     // 1. What must be on the disk.
     prepare::prepare(&config, &addressing)?;
-    let authority = prepare::authority(&config, &addressing)?;
     let tokens = Arc::new(prepare::tokens(&config)?);
     let store = Store::open(&config.node.database())?;
     let images = ContentStore::open(&config.node.content())?;
     let puller = Puller::new(images.clone(), registries(&config)?)?;
 
     // 2. The listeners: whatever cannot be had is said before anything is changed.
-    let gateway = |port| SocketAddr::new(addressing.gateway4.into(), port);
-    await_gateway(gateway(0)).await;
-    let mut dns_listen = vec![gateway(53), SocketAddr::new(addressing.gateway6.into(), 53)];
-    dns_listen.extend_from_slice(&config.dns.listen);
-    let subnets = [
-        Subnet::new(addressing.subnet4.0.into(), addressing.subnet4.1),
-        Subnet::new(addressing.subnet6.0.into(), addressing.subnet6.1),
-    ];
-    let dns = DnsServer::bind(DnsConfig {
-        zone: config.node.zone(),
-        listen: dns_listen,
-        upstreams: config.dns.upstreams.clone(),
-        subnets: subnets
-            .into_iter()
-            .collect::<Result<_, _>>()
-            .map_err(edged_dns::StartError::from)?,
-    })
-    .await?;
+    let Listeners { dns, http, ssh } = listeners::bind(&config, &addressing).await?;
     let directory = dns.directory();
-    let mut http = vec![(
-        listen(gateway(config.http.app_port), "http.app_port").await?,
-        None,
-    )];
-    for address in &config.http.plain {
-        http.push((listen(*address, "http.plain").await?, None));
-    }
-    for address in &config.http.listen {
-        http.push((
-            listen(*address, "http.listen").await?,
-            Some(authority.server_config()?),
-        ));
-    }
-    let folder = prepare::folder(&config);
-    let ssh = SshServer::bind(SshConfig {
-        listen: config.ssh.listen.clone(),
-        host_key: folder.join("ssh_host_key"),
-        authorized_keys: config
-            .ssh
-            .authorized_keys
-            .clone()
-            .unwrap_or_else(|| folder.join("authorized_keys")),
-    })
-    .await?;
-    // Whoever prepares known_hosts reads it here; a line like ssh-keygen's.
-    let public = folder.join("ssh_host_key.pub");
-    let line = ssh.host_key_line().map_err(|reason| BootError::Key { path: public.clone(), reason })?;
-    std::fs::write(&public, line).map_err(|source| BootError::File { path: public, source })?;
 
     // 3. The parts, each a task that this function owns and joins.
     let (stop, stopped) = watch::channel(false);
@@ -190,7 +138,11 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     background.spawn(worker::keep(means.worker.clone(), mailbox.clone()));
     background.spawn(guardian::keep(means.guardian.clone(), mailbox.clone()));
     let (operator, password) = prepare::mqtt_operator(&config)?;
-    background.spawn(watch_broker(broker, (operator.parse()?, password), mailbox));
+    background.spawn(broker::watch(
+        broker,
+        (operator.parse()?, password),
+        mailbox.clone(),
+    ));
     let mut serving = JoinSet::new();
     serving.spawn(dns.run(until(stopped.clone())));
     for (listener, tls) in http {
@@ -205,7 +157,7 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     let reconciling = tokio::spawn(reconciler.run(stopped.clone()));
 
     // 4. Until somebody says otherwise.
-    let watchdog = background.spawn(feed_watchdog(reader));
+    let watchdog = background.spawn(watchdog::feed(mailbox, reader));
     let mut terminate = signal(SignalKind::terminate()).map_err(BootError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(BootError::Signal)?;
     tracing::info!(zone = config.node.zone(), "serving");
@@ -229,28 +181,6 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-async fn listen(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, BootError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| BootError::Listen {
-            address,
-            purpose,
-            source,
-        })
-}
-
-/// The gateway's address appears when the guardian starts; after the wait, binding says what is wrong.
-async fn await_gateway(address: SocketAddr) {
-    let there = async {
-        while TcpListener::bind(address).await.is_err() {
-            tokio::time::sleep(GATEWAY_PACE).await;
-        }
-    };
-    if tokio::time::timeout(GATEWAY_PATIENCE, there).await.is_err() {
-        tracing::error!(%address, "the gateway's address is not there; does edged-guardian run?");
-    }
-}
-
 fn registries(config: &Config) -> Result<PullerConfig, BootError> {
     let mut credentials = BTreeMap::new();
     for (registry, account) in &config.registries.credentials {
@@ -266,57 +196,9 @@ fn registries(config: &Config) -> Result<PullerConfig, BootError> {
         credentials.insert(registry.clone(), credential);
     }
     Ok(PullerConfig {
-        insecure: config.registries.insecure.iter().cloned().collect(),
+        insecure: config.registries.insecure.clone(),
         ca: config.registries.ca.clone(),
         credentials,
         ..PullerConfig::default()
     })
-}
-
-/// Tells the reconciler when the broker answers, with what is there, and when it does not.
-async fn watch_broker(broker: BrokerClient, operator: (Username, Secret), mailbox: Mailbox) {
-    let mut state = broker.state();
-    loop {
-        let now = state.borrow_and_update().clone();
-        let message = match now {
-            ConnectionState::Disconnected { reason, .. } => Message::BrokerDown(reason.to_string()),
-            ConnectionState::Connected { .. } => {
-                let accounts = async {
-                    broker.bootstrap().await?;
-                    broker.apply_operator(&operator.0, &operator.1).await?;
-                    broker.observe_accounts().await
-                };
-                match accounts.await {
-                    Ok(accounts) => Message::BrokerUp(accounts),
-                    Err(error) => Message::BrokerDown(error.to_string()),
-                }
-            }
-        };
-        if mailbox.send(message).await.is_err() || state.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Says READY after the first picture of a seen world, then feeds the watchdog, each time only after the reconciler
-/// has finished a turn since.
-async fn feed_watchdog(mut reader: watch::Receiver<Arc<Snapshot>>) {
-    let seen = reader
-        .wait_for(|now| now.worker.is_some() && now.guardian)
-        .await
-        .is_ok();
-    if seen {
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    }
-    let Some(interval) = sd_notify::watchdog_enabled() else {
-        return std::future::pending().await;
-    };
-    loop {
-        tokio::time::sleep(interval / 2).await;
-        // The reconciler shows a picture each turn and takes one at least every half minute.
-        if reader.has_changed().unwrap_or(false) {
-            reader.mark_unchanged();
-            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
-        }
-    }
 }

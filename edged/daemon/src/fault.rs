@@ -1,14 +1,15 @@
-//! Fault points: places between two actions where a test can end the process.
+//! Fault points: places between two steps where a test can end the process.
 //!
-//! `EDGED_FAULT=after:create-container` aborts when that point is passed for the first time. Debug builds only: the
-//! shipped program has neither the variable nor the points.
+//! `EDGED_FAULT_FILE` names a file. While it says `after:create-container`, edged removes it and aborts when that point
+//! is passed: once, however often edged is started again, and at any time a test likes. Debug builds only: the shipped
+//! program has neither the variable nor the points.
 
 use edged_model::Action;
 
-/// Before or after an action.
+/// Before or after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// Nothing of the action is done.
+    /// Nothing of it is done.
     Before,
     /// All of it is, and nobody knows yet.
     After,
@@ -34,17 +35,25 @@ pub fn name(action: &Action) -> &'static str {
     }
 }
 
-/// Ends the process here when the environment asks for it.
-pub fn pass(moment: Moment, action: &Action) {
-    if cfg!(debug_assertions) {
-        let point = match moment {
-            Moment::Before => format!("before:{}", name(action)),
-            Moment::After => format!("after:{}", name(action)),
-        };
-        if std::env::var("EDGED_FAULT").is_ok_and(|wanted| wanted == point) {
-            // The last word of a process that is about to end as if the power had gone.
-            eprintln!("edged: fault point {point}");
-            std::process::abort();
-        }
+/// Writing a new instance or a new goal into the store: between the wish and the promise.
+pub const KEEP: &str = "keep";
+
+/// Ends the process here when the file asks for it.
+pub fn pass(moment: Moment, step: &str) {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    let Some(file) = std::env::var_os("EDGED_FAULT_FILE") else {
+        return;
+    };
+    let point = match moment {
+        Moment::Before => format!("before:{step}"),
+        Moment::After => format!("after:{step}"),
+    };
+    let asked = std::fs::read_to_string(&file).is_ok_and(|wanted| wanted.trim() == point);
+    if asked && std::fs::remove_file(&file).is_ok() {
+        // The last word of a process that is about to end as if the power had gone.
+        eprintln!("edged: fault point {point}");
+        std::process::abort();
     }
 }

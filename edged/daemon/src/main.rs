@@ -13,12 +13,14 @@ mod compose;
 mod door;
 mod fault;
 mod link;
+mod listeners;
 mod prepare;
 mod probe;
 mod random;
 mod reconcile;
 mod registry;
 mod snapshot;
+mod watchdog;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -65,7 +65,7 @@ pub fn authority(config: &Config, addressing: &Addressing) -> Result<Authority, 
             .http
             .listen
             .iter()
-            .map(|at| at.ip())
+            .map(std::net::SocketAddr::ip)
             .filter(|ip| !ip.is_unspecified() && !ip.is_loopback()),
     );
     Ok(Authority::open(

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use edged_model::{ContainerState, ExitCode, InstanceId, Observed, Probe, ProbeKind};
-use edged_protocol::worker::Event;
+use edged_protocol::worker::{Command, Event};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::link::worker::Worker;
 use crate::reconcile::{Mailbox, Means, Message, Tracked, Verdict};
 
 /// Shortest pace: a probe is a question, not a load.
@@ -115,7 +116,7 @@ impl Asker {
             match &probe.kind {
                 ProbeKind::Tcp { port } => self.connect(*port).await.is_some(),
                 ProbeKind::Http { port, path } => self.get(*port, path).await.is_some_and(|ok| ok),
-                ProbeKind::Exec { command } => self.exec(command.clone()).await,
+                ProbeKind::Exec { command } => self.exec(command.clone(), limit).await,
             }
         };
         tokio::time::timeout(limit, answer).await.unwrap_or(false)
@@ -141,22 +142,43 @@ impl Asker {
         Some(matches!(code, b'2' | b'3'))
     }
 
-    async fn exec(&self, command: Vec<String>) -> bool {
-        let Ok((_, mut events)) = self
-            .means
-            .worker
-            .exec(self.instance.clone(), command, false)
-            .await
-        else {
-            return false;
-        };
+    async fn exec(&self, command: Vec<String>, limit: Duration) -> bool {
+        let ended = end_of(
+            self.means.worker.clone(),
+            self.instance.clone(),
+            command,
+            limit,
+        );
+        // A task of its own: a command that was begun is also ended, whoever gives up waiting for it.
+        tokio::spawn(ended).await.unwrap_or(false)
+    }
+}
+
+/// Whether a command ends with 0 in time; one that does not is killed.
+async fn end_of(
+    worker: Worker,
+    instance: InstanceId,
+    command: Vec<String>,
+    limit: Duration,
+) -> bool {
+    let Ok((exec, mut events)) = worker.exec(instance, command, false).await else {
+        return false;
+    };
+    let code = async {
         while let Some(event) = events.recv().await {
             if let Event::ExecEnded { code, .. } = event {
-                return code == ExitCode::Code(0);
+                return Some(code);
             }
         }
-        false
+        None
+    };
+    if let Ok(code) = tokio::time::timeout(limit, code).await {
+        return code == Some(ExitCode::Code(0));
     }
+    if let Err(error) = worker.order(Command::ExecKill { exec }).await {
+        tracing::debug!(%error, "a probe's command was not killed");
+    }
+    false
 }
 
 fn pace(probe: &Probe) -> Duration {

@@ -188,21 +188,16 @@ async fn issue<P: Platform>(
     }
 }
 
-fn json_body(body: Result<Json<Value>, JsonRejection>) -> Result<Value, Response> {
-    body.map(|Json(value)| value).map_err(|rejection| {
-        let status = rejection.status();
-        if status == StatusCode::UNPROCESSABLE_ENTITY || status == StatusCode::BAD_REQUEST {
-            return Problem::bad_request("the body is not JSON").into_response();
-        }
-        let detail = json!({ "title": status.canonical_reason(), "status": status.as_u16(),
-                             "detail": "the body must be application/json of at most 64 KiB" });
-        (
-            status,
-            [(header::CONTENT_TYPE, "application/problem+json")],
-            detail.to_string(),
-        )
-            .into_response()
-    })
+/// A body that is JSON, or the problem with it.
+fn json_body(body: Result<Json<Value>, JsonRejection>) -> Result<Value, Problem> {
+    body.map(|Json(value)| value)
+        .map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the body is longer than 64 KiB"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                Problem::unsupported("the body must be application/json")
+            }
+            _ => Problem::bad_request("the body is not JSON"),
+        })
 }
 
 async fn confirm_ready<P: Platform>(
@@ -210,21 +205,15 @@ async fn confirm_ready<P: Platform>(
     caller: Caller,
     Path(instance): Path<String>,
     body: Result<Json<Value>, JsonRejection>,
-) -> Result<StatusCode, Response> {
-    let id = caller
-        .acts_for(&shared, &instance)
-        .map_err(Problem::into_response)?;
+) -> Result<StatusCode, Problem> {
+    let id = caller.acts_for(&shared, &instance)?;
     let body = json_body(body)?;
     if body.get("indication").and_then(Value::as_str) != Some("READY") {
-        return Err(
-            Problem::bad_request("AppReadyConfirmation.indication must be READY").into_response(),
-        );
+        return Err(Problem::bad_request(
+            "AppReadyConfirmation.indication must be READY",
+        ));
     }
-    shared
-        .platform
-        .confirm_ready(id)
-        .await
-        .map_err(Problem::into_response)?;
+    shared.platform.confirm_ready(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -278,11 +267,9 @@ async fn register<P: Platform>(
     caller: Caller,
     Path(instance): Path<String>,
     body: Result<Json<Value>, JsonRejection>,
-) -> Result<Response, Response> {
-    let owner = caller
-        .acts_for(&shared, &instance)
-        .map_err(Problem::into_response)?;
-    let info = ServiceInfo::parse(json_body(body)?).map_err(Problem::into_response)?;
+) -> Result<Response, Problem> {
+    let owner = caller.acts_for(&shared, &instance)?;
+    let info = ServiceInfo::parse(json_body(body)?)?;
     let id = uuid::Uuid::new_v4().to_string();
     let href = format!(
         "{}/mec_service_mgmt/v1/applications/{owner}/services/{id}",
@@ -294,11 +281,7 @@ async fn register<P: Platform>(
         instance: owner,
         info: info.clone(),
     };
-    shared
-        .platform
-        .put_service(service)
-        .await
-        .map_err(Problem::into_response)?;
+    shared.platform.put_service(service).await?;
     Ok((StatusCode::CREATED, [(header::LOCATION, href)], Json(info)).into_response())
 }
 
@@ -333,9 +316,9 @@ async fn replace<P: Platform>(
     caller: Caller,
     Path((instance, service)): Path<(String, String)>,
     body: Result<Json<Value>, JsonRejection>,
-) -> Result<Json<ServiceInfo>, Response> {
-    let old = find_own(&shared, &caller, &instance, &service).map_err(Problem::into_response)?;
-    let info = ServiceInfo::parse(json_body(body)?).map_err(Problem::into_response)?;
+) -> Result<Json<ServiceInfo>, Problem> {
+    let old = find_own(&shared, &caller, &instance, &service)?;
+    let info = ServiceInfo::parse(json_body(body)?)?;
     let href = format!(
         "{}/mec_service_mgmt/v1/applications/{}/services/{}",
         shared.prefix, old.instance, old.id
@@ -345,11 +328,7 @@ async fn replace<P: Platform>(
         info: info.clone(),
         ..old
     };
-    shared
-        .platform
-        .put_service(service)
-        .await
-        .map_err(Problem::into_response)?;
+    shared.platform.put_service(service).await?;
     Ok(Json(info))
 }
 

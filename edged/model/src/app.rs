@@ -56,9 +56,9 @@ impl FromStr for Bytes {
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            n if n >= 1 << 30 => write!(f, "{}.{} GiB", n >> 30, (n % (1 << 30)) * 10 >> 30),
-            n if n >= 1 << 20 => write!(f, "{}.{} MiB", n >> 20, (n % (1 << 20)) * 10 >> 20),
-            n if n >= 1 << 10 => write!(f, "{}.{} KiB", n >> 10, (n % (1 << 10)) * 10 >> 10),
+            n if n >= 1 << 30 => write!(f, "{}.{} GiB", n >> 30, ((n % (1 << 30)) * 10) >> 30),
+            n if n >= 1 << 20 => write!(f, "{}.{} MiB", n >> 20, ((n % (1 << 20)) * 10) >> 20),
+            n if n >= 1 << 10 => write!(f, "{}.{} KiB", n >> 10, ((n % (1 << 10)) * 10) >> 10),
             n => write!(f, "{n} B"),
         }
     }

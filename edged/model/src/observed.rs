@@ -56,6 +56,7 @@ pub enum ContainerState {
 
 /// Everything seen of one instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // independent facts of independent parts, each true or not
 pub struct Observed {
     /// Layers of the image that are not unpacked yet, lowest first.
     pub missing_layers: Vec<crate::Digest>,

@@ -1,4 +1,4 @@
-//! Durable state: applications, their secrets and the services they announced, in SQLite.
+//! Durable state: applications, their secrets and the services they announced, in `SQLite`.
 //!
 //! One writer (edged), write-ahead log, one transaction a change, `synchronous = FULL`: a change that was answered
 //! survives a power cut. What can be seen in the kernel, the broker or the worker is never written here.
@@ -14,7 +14,7 @@ mod service;
 
 pub use service::StoredService;
 
-/// The layout this program writes, kept in SQLite's `user_version`.
+/// The layout this program writes, kept in `SQLite`'s `user_version`.
 const SCHEMA_VERSION: i64 = 1;
 /// How long a locked database is waited for: only `sqlite3` in a person's hands can hold it.
 const BUSY: Duration = Duration::from_secs(5);
@@ -66,14 +66,14 @@ pub enum StoreError {
         /// Why.
         source: serde_json::Error,
     },
-    /// Anything else SQLite says.
+    /// Anything else `SQLite` says.
     #[error("{operation} in {path} failed: {source}")]
     Sqlite {
         /// The database.
         path: PathBuf,
         /// What was done.
         operation: &'static str,
-        /// What SQLite said.
+        /// What `SQLite` said.
         source: rusqlite::Error,
     },
 }

@@ -22,6 +22,9 @@ impl From<Denied> for PlatformError {
             Denied::Runs(name) => Self::new(ErrorKind::Conflict, message).with_hint(format!(
                 "`stop {name}` first, or remove it running with `rm -f {name}`"
             )),
+            Denied::Going(_) => {
+                Self::new(ErrorKind::Conflict, message).with_hint("`ps` shows when it is gone")
+            }
             Denied::Store(_) => Self::new(ErrorKind::Internal, message),
         }
     }
@@ -39,7 +42,7 @@ impl From<Failure> for PlatformError {
 }
 
 /// A failure of a registry, an archive or the content store.
-pub fn image(error: ImageError) -> PlatformError {
+pub fn image(error: &ImageError) -> PlatformError {
     PlatformError::new(ErrorKind::Invalid, error.to_string())
 }
 
@@ -52,6 +55,14 @@ pub fn not_ready(name: &AppName, reason: &str) -> PlatformError {
     .with_hint(format!(
         "it is tried again; see `logs {name}` and `inspect {name}`, or `rm -f {name}`"
     ))
+}
+
+/// An application that somebody else removed while it was waited for.
+pub fn removed(name: &AppName) -> PlatformError {
+    PlatformError::new(
+        ErrorKind::NotFound,
+        format!("{name} was removed before it was ready"),
+    )
 }
 
 /// An application of which something could not be taken away yet.

@@ -84,5 +84,5 @@ async fn feed(worker: &Worker, exec: u64, input: Option<mpsc::Receiver<Bytes>>) 
             })
             .await;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

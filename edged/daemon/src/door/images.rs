@@ -9,6 +9,7 @@ use edged_protocol::worker::Command;
 use tokio::io::AsyncRead;
 
 use super::{Door, error};
+use crate::reconcile::Message;
 
 impl Door {
     /// Fetches an image, telling how far it is.
@@ -19,7 +20,7 @@ impl Door {
     ) -> Result<Image, PlatformError> {
         let tell = |event: PullEvent| match event {
             PullEvent::Resolving => {
-                progress.say(format!("asking {} for {reference}", reference.registry()))
+                progress.say(format!("asking {} for {reference}", reference.registry()));
             }
             PullEvent::Layer {
                 digest,
@@ -35,7 +36,7 @@ impl Door {
         self.puller
             .pull(reference, &tell)
             .await
-            .map_err(error::image)
+            .map_err(|error| error::image(&error))
     }
 
     pub(super) async fn take_archive(
@@ -46,7 +47,7 @@ impl Door {
         progress.say("reading the archive");
         let images = edged_image::load(&self.means.images, input, None)
             .await
-            .map_err(error::image)?;
+            .map_err(|error| error::image(&error))?;
         Ok(images.iter().map(|image| self.image_view(image)).collect())
     }
 
@@ -74,7 +75,13 @@ impl Door {
 
     pub(super) async fn image_views(&self) -> Result<Vec<ImageView>, PlatformError> {
         let mut views: Vec<ImageView> = Vec::new();
-        for image in self.means.images.images().await.map_err(error::image)? {
+        for image in self
+            .means
+            .images
+            .images()
+            .await
+            .map_err(|error| error::image(&error))?
+        {
             match views
                 .iter_mut()
                 .find(|view| view.manifest == image.manifest)
@@ -111,20 +118,30 @@ impl Door {
             .images
             .remove(reference)
             .await
-            .map_err(error::image)?;
+            .map_err(|error| error::image(&error))?;
         let keep: Vec<Digest> = now
             .instances
             .values()
             .map(|status| status.instance.image.manifest.clone())
             .collect();
-        self.means.images.gc(&keep).await.map_err(error::image)?;
+        self.means
+            .images
+            .gc(&keep)
+            .await
+            .map_err(|error| error::image(&error))?;
         self.drop_layers().await
     }
 
     /// Deletes unpacked layers that neither an image nor an application needs.
     async fn drop_layers(&self) -> Result<(), PlatformError> {
         let mut needed: BTreeSet<Digest> = BTreeSet::new();
-        for image in self.means.images.images().await.map_err(error::image)? {
+        for image in self
+            .means
+            .images
+            .images()
+            .await
+            .map_err(|error| error::image(&error))?
+        {
             needed.extend(image.layers.into_iter().map(|layer| layer.diff_id));
         }
         for status in self.now().instances.values() {
@@ -134,8 +151,12 @@ impl Door {
             if !needed.contains(&diff_id) {
                 self.means
                     .worker
-                    .order(Command::RemoveLayer { diff_id })
+                    .order(Command::RemoveLayer {
+                        diff_id: diff_id.clone(),
+                    })
                     .await?;
+                // A reconciler that has ended needs no news.
+                let _ = self.mailbox.send(Message::LayerGone(diff_id)).await;
             }
         }
         Ok(())

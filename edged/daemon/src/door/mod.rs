@@ -23,6 +23,9 @@ use tokio::time::Instant;
 use crate::reconcile::{Denied, Mailbox, Means, Message, Wish};
 use crate::snapshot::{InstanceStatus, Reader, Snapshot};
 
+/// Longest wait for the first picture of a new application: the reconciler shows one each turn, and a turn is short.
+const SHOWN: Duration = Duration::from_secs(5);
+
 /// The platform as the console sees it.
 #[derive(Debug, Clone)]
 pub struct Door {
@@ -124,12 +127,8 @@ impl Door {
         progress: &Progress,
     ) -> Result<Image, PlatformError> {
         if self.means.images.resolve(reference).is_some() {
-            return Ok(self
-                .means
-                .images
-                .image(reference)
-                .await
-                .map_err(error::image)?);
+            let stored = self.means.images.image(reference).await;
+            return stored.map_err(|error| error::image(&error));
         }
         self.fetch(reference, progress).await
     }
@@ -155,29 +154,36 @@ impl Platform for Door {
                 reply,
             })
             .await?;
+        // Whoever removed it at once may have been faster than the first picture of it.
         let shown = self.until(|now| now.by_id(&id).cloned());
-        let accepted = shown.await?;
+        let Ok(accepted) = tokio::time::timeout(SHOWN, shown).await else {
+            return Err(error::removed(&name));
+        };
+        let accepted = accepted?;
         let Some(wait) = wait else {
             return Ok(self.view(&accepted));
         };
         let settled = self.until(|now| {
-            let status = now.by_id(&id)?;
+            let Some(status) = now.by_id(&id) else {
+                return Some(None);
+            };
             progress.say(format!("{name} is {}", status.state));
-            let over = matches!(
-                status.state,
-                InstanceState::Ready | InstanceState::Ended { .. } | InstanceState::BackOff { .. }
-            );
-            over.then(|| status.clone())
+            let over = status.instance.goal != Goal::Running
+                || matches!(
+                    status.state,
+                    InstanceState::Ready
+                        | InstanceState::Ended { .. }
+                        | InstanceState::BackOff { .. }
+                );
+            over.then(|| Some(status.clone()))
         });
-        match tokio::time::timeout(wait, settled).await {
-            Ok(status) => {
-                let status = status?;
-                match &status.state {
-                    InstanceState::BackOff { reason, .. } => Err(error::not_ready(&name, reason)),
-                    _ => Ok(self.view(&status)),
-                }
-            }
-            Err(_) => Ok(self.view(&self.status_of(&name)?)),
+        let status = match tokio::time::timeout(wait, settled).await {
+            Ok(status) => status?.ok_or_else(|| error::removed(&name))?,
+            Err(_) => self.status_of(&name)?,
+        };
+        match &status.state {
+            InstanceState::BackOff { reason, .. } => Err(error::not_ready(&name, reason)),
+            _ => Ok(self.view(&status)),
         }
     }
 

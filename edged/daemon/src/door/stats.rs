@@ -71,7 +71,7 @@ impl Door {
             })
             .await?
         {
-            Reply::Stats(stats) => Ok(stats),
+            Reply::Stats(used) => Ok(used),
             _ => Err(Failure::Unexpected("worker")),
         }
     }

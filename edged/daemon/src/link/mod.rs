@@ -1,5 +1,6 @@
 //! edged's lines to its two privileged halves: kept up, observed anew after every reconnection.
 
+pub mod broker;
 pub mod guardian;
 pub mod worker;
 

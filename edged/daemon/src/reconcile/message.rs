@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use edged_image::Image;
 use edged_mec::RegisteredService;
-use edged_model::{AppName, AppSpec, ExitCode, Goal, InstanceId};
+use edged_model::{AppName, AppSpec, Digest, ExitCode, Goal, InstanceId};
 use edged_mqtt::AccountState;
 use tokio::sync::{mpsc, oneshot};
 
@@ -44,6 +44,10 @@ pub enum Message {
         /// The verdict.
         verdict: Verdict,
     },
+    /// An unpacked layer was deleted.
+    LayerGone(Digest),
+    /// Take a turn and show a picture: the watchdog asks.
+    Pulse,
     /// Somebody wants something.
     Wish(Wish),
 }
@@ -80,6 +84,9 @@ pub enum Denied {
     /// It runs, and removal was not forced.
     #[error("{0} runs")]
     Runs(AppName),
+    /// It is being removed.
+    #[error("{0} is being removed")]
+    Going(AppName),
     /// State could not be written.
     #[error("{0}")]
     Store(String),

@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::announce::Announcer;
+use crate::fault::{self, Moment};
 use crate::link::Failure;
 use crate::probe;
 use crate::snapshot::{InstanceStatus, Snapshot};
@@ -121,10 +122,17 @@ impl Reconciler {
     fn turn(&mut self) {
         let now = Instant::now();
         self.world.policy_wanted = self.policy().fingerprint();
-        let ids: Vec<InstanceId> = self.instances.keys().cloned().collect();
-        for id in ids {
-            // Announcing and forgetting are done at once, so an instance may take several steps in one turn.
-            while self.step(&id, now) {}
+        // Announcing is done at once, so an instance may take several steps in one turn, and whoever waits for it was
+        // perhaps asked before: all are asked until nothing was announced or withdrawn any more.
+        let mut changed = true;
+        while changed {
+            changed = false;
+            let ids: Vec<InstanceId> = self.instances.keys().cloned().collect();
+            for id in ids {
+                while self.step(&id, now) {
+                    changed = true;
+                }
+            }
         }
     }
 
@@ -148,16 +156,17 @@ impl Reconciler {
         }
         match action {
             Action::Announce | Action::Withdraw => {
+                fault::pass(Moment::Before, fault::name(&action));
                 tracked.announced = action == Action::Announce;
-                if action == Action::Announce {
-                    tracked.retry.reset();
-                }
                 self.publish();
+                fault::pass(Moment::After, fault::name(&action));
                 true
             }
             Action::Forget => {
+                fault::pass(Moment::Before, fault::name(&action));
                 match self.store.forget(id) {
                     Ok(()) => {
+                        fault::pass(Moment::After, fault::name(&action));
                         self.announcer.clear(id);
                         self.services.retain(|service| service.instance != *id);
                         self.instances.remove(id);
@@ -186,7 +195,7 @@ impl Reconciler {
             return;
         };
         tracked.busy = true;
-        tracked.ended_meanwhile = false;
+        tracked.ended_meanwhile = None;
         if action == Action::StopContainer {
             tracked.stop_probes();
         }
@@ -198,7 +207,6 @@ impl Reconciler {
             policy,
             grace_ms: tracked
                 .grace_ms
-                .take()
                 .unwrap_or(tracked.instance.spec.stop.grace_ms),
         };
         let (means, id) = (self.means.clone(), id.clone());
@@ -221,15 +229,26 @@ impl Reconciler {
             return;
         };
         tracked.busy = false;
-        if let Some(container) = outcome.container
-            && !(tracked.ended_meanwhile && matches!(container, ContainerState::Running { .. }))
-        {
+        if let Some(seen) = outcome.container {
+            // An end that was told meanwhile is newer than everything but the container's being gone.
+            let container = match (seen, tracked.ended_meanwhile.take()) {
+                (ContainerState::Absent, _) | (_, None) => seen,
+                (_, Some(code)) => ContainerState::Exited { code },
+            };
             self.world.set_container(&id, container);
+            tracked.saw(container);
         }
         if let Some(link) = outcome.link {
             self.world.set_link(tracked.instance.lease, link);
         }
+        if let Some(layers) = outcome.layers {
+            self.world.set_layers(layers);
+        }
         if let Err(failure) = result {
+            if action == Action::AllowTraffic {
+                // Rules that the kernel does not take must not keep everybody else's out.
+                tracked.allowed = false;
+            }
             tracing::warn!(app = %tracked.instance.spec.name, ?action, %failure, "an action failed");
             return tracked.retry.failed(failure.to_string());
         }
@@ -239,7 +258,6 @@ impl Reconciler {
             Action::DetachLink => self.world.set_link(tracked.instance.lease, false),
             Action::GrantAccount => self.world.set_account(&tracked.instance, true),
             Action::RevokeAccount => self.world.set_account(&tracked.instance, false),
-            Action::StartContainer => tracked.started(),
             _ => {}
         }
     }
@@ -291,7 +309,11 @@ impl Reconciler {
         let mut instances = BTreeMap::new();
         for (id, tracked) in &mut self.instances {
             let seen = tracked.observe(&self.world, waits.get(id).cloned().flatten());
-            let state = tracked.state(&seen);
+            // While worker or guardian are away nothing is seen, and what was so last is the best that is known.
+            let state = match &tracked.told {
+                Some(told) if !self.world.is_seen() => told.clone(),
+                _ => tracked.state(&seen),
+            };
             if !tracked
                 .told
                 .as_ref()

@@ -1,5 +1,6 @@
 //! One action, done: asked of the worker, the guardian or the broker, and seen to be so.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use edged_config::{Addressing, Config};
@@ -55,6 +56,8 @@ pub struct Outcome {
     pub container: Option<ContainerState>,
     /// Whether the link is there, where that was looked at.
     pub link: Option<bool>,
+    /// All unpacked layers, where that was looked at.
+    pub layers: Option<BTreeSet<Digest>>,
     /// Fingerprint of the policy now in force.
     pub policy: Option<String>,
 }
@@ -62,28 +65,25 @@ pub struct Outcome {
 impl Means {
     /// Does it. After a failure nobody knows how far it came, so what is there now is looked at anew.
     pub async fn perform(&self, task: &Task) -> (Outcome, Result<(), Failure>) {
-        fault::pass(Moment::Before, &task.action);
+        fault::pass(Moment::Before, fault::name(&task.action));
         match self.execute(task).await {
             Ok(outcome) => {
-                fault::pass(Moment::After, &task.action);
+                fault::pass(Moment::After, fault::name(&task.action));
                 (outcome, Ok(()))
             }
             Err(failure) => {
-                let container = self
-                    .look(&task.instance.id)
-                    .await
-                    .ok()
-                    .and_then(|outcome| outcome.container);
+                let worker = self.worker.observe().await.ok();
                 let links = self.guardian.observe().await.ok().map(|seen| seen.links);
-                let link = links.map(|links| links.contains(&task.instance.lease));
-                (
-                    Outcome {
-                        container,
-                        link,
-                        policy: None,
-                    },
-                    Err(failure),
-                )
+                let id = &task.instance.id;
+                let outcome = Outcome {
+                    container: worker
+                        .as_ref()
+                        .map(|seen| seen.containers.get(id).copied().unwrap_or_default()),
+                    link: links.map(|links| links.contains(&task.instance.lease)),
+                    layers: worker.map(|seen| seen.layers),
+                    policy: None,
+                };
+                (outcome, Err(failure))
             }
         }
     }
@@ -170,7 +170,7 @@ impl Means {
             Action::DetachLink => {
                 self.guardian
                     .order(guardian::Command::Detach { lease })
-                    .await?
+                    .await?;
             }
             Action::RevokeAccount => {
                 self.broker

@@ -1,7 +1,6 @@
 //! One instance in the reconciler's hands: what is wanted, what edged itself knows, and the state that follows.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use edged_model::{
     AppInstance, AppName, ContainerState, ExitCode, Goal, InstanceState, Observed, RestartPolicy,
@@ -13,10 +12,8 @@ use tokio::time::Instant;
 use super::retry::Retry;
 use super::world::World;
 
-/// A container that lived this long was well: its end starts the pauses from the beginning.
-const WELL_AFTER: Duration = Duration::from_secs(10);
-
 /// An instance and everything about it that nobody else knows.
+#[allow(clippy::struct_excessive_bools)] // independent facts; the states that follow are an enum
 #[derive(Debug)]
 pub struct Tracked {
     /// What is wanted.
@@ -25,8 +22,10 @@ pub struct Tracked {
     pub credentials: Credentials,
     /// An action is under way.
     pub busy: bool,
-    /// An exit was told while the action was under way: newer than what the action saw.
-    pub ended_meanwhile: bool,
+    /// The end that was told while the action was under way: newer than what the action saw.
+    pub ended_meanwhile: Option<ExitCode>,
+    /// The end of the present container is counted.
+    end_counted: bool,
     /// It belongs into the firewall.
     pub allowed: bool,
     /// Its names and services are published.
@@ -47,7 +46,6 @@ pub struct Tracked {
     pub restarts: u32,
     /// The state that was last told on the bus.
     pub told: Option<InstanceState>,
-    started: Option<Instant>,
 }
 
 impl Tracked {
@@ -58,7 +56,8 @@ impl Tracked {
             instance: Arc::new(instance),
             credentials,
             busy: false,
-            ended_meanwhile: false,
+            ended_meanwhile: None,
+            end_counted: false,
             announced: false,
             probed_ready: false,
             probes: None,
@@ -68,29 +67,46 @@ impl Tracked {
             last_exit: None,
             restarts: 0,
             told: None,
-            started: None,
         }
     }
 
-    /// Its container has started.
-    pub fn started(&mut self) {
-        self.started = Some(Instant::now());
-        self.again = false;
+    /// Its container is in this state now. Its end counts once, from whomever it is heard: an event, the look after an
+    /// action, or the first look after a restart of edged or the worker.
+    pub fn saw(&mut self, container: ContainerState) {
+        let ContainerState::Exited { code } = container else {
+            self.end_counted = false;
+            if let (ContainerState::Running { .. }, false) = (container, self.busy) {
+                // It runs: what was asked for is there.
+                self.again = false;
+            }
+            return;
+        };
+        if !std::mem::replace(&mut self.end_counted, true) {
+            self.ended(code);
+        }
     }
 
     /// Its container has ended by itself or as it was told.
-    pub fn ended(&mut self, code: ExitCode) {
+    fn ended(&mut self, code: ExitCode) {
+        tracing::info!(app = %self.instance.spec.name, %code, "container ended");
         self.last_exit = Some(code);
-        self.ended_meanwhile = self.busy;
         self.stop_probes();
-        let lived = self.started.take().map_or(WELL_AFTER, |at| at.elapsed());
-        if self.instance.goal == Goal::Running && self.will_restart(code) {
-            if lived >= WELL_AFTER {
-                self.retry.reset();
-            }
+        if self.instance.goal == Goal::Running && !self.again && self.will_restart(code) {
             self.restarts = self.restarts.saturating_add(1);
             self.retry.failed(format!("its container ended ({code})"));
         }
+    }
+
+    /// What is wanted changes.
+    pub fn want(&mut self, goal: Goal, grace_ms: Option<u32>, container: ContainerState) {
+        let mut instance = AppInstance::clone(&self.instance);
+        instance.goal = goal;
+        self.instance = Arc::new(instance);
+        self.retry.reset();
+        self.grace_ms = grace_ms;
+        // One that runs undisturbed is not started again; one that is ending is, whatever its restart policy.
+        let undisturbed = matches!(container, ContainerState::Running { .. }) && !self.busy;
+        self.again = goal == Goal::Running && !undisturbed;
     }
 
     fn will_restart(&self, code: ExitCode) -> bool {
@@ -136,11 +152,10 @@ impl Tracked {
     pub fn state(&self, seen: &Observed) -> InstanceState {
         let running = matches!(seen.container, ContainerState::Running { .. });
         match self.instance.goal {
-            Goal::Removed => InstanceState::Stopping,
             Goal::Stopped if seen.container == ContainerState::Absent && !seen.announced => {
                 InstanceState::Stopped
             }
-            Goal::Stopped => InstanceState::Stopping,
+            Goal::Stopped | Goal::Removed => InstanceState::Stopping,
             Goal::Running if seen.announced => InstanceState::Ready,
             Goal::Running => {
                 if let Some((at, reason)) = self.retry.pending() {

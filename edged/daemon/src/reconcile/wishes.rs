@@ -7,14 +7,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use edged_image::Image;
 use edged_mec::{RegisteredService, ServiceInfo};
 use edged_model::{
-    AppInstance, AppName, AppSpec, ContainerState, Goal, InstanceId, LeaseNumber, PinnedImage,
+    Action, AppInstance, AppName, AppSpec, ContainerState, ExitCode, Goal, InstanceId, LeaseNumber,
+    PinnedImage,
 };
-use edged_protocol::worker::Command;
 use edged_store::{Credentials, Store, StoreError, StoredService};
 
 use super::message::{Denied, Verdict};
 use super::tracked::Tracked;
 use super::{Message, Reconciler, Wish};
+use crate::fault::{self, Moment};
 use crate::random;
 
 /// Services that applications registered; one whose document is not understood is left out.
@@ -35,6 +36,9 @@ impl Reconciler {
         match message {
             Message::WorkerUp(seen) => {
                 self.world.worker = Some(seen);
+                for (id, tracked) in &mut self.instances {
+                    tracked.saw(self.world.container(id));
+                }
                 self.drop_orphan_containers();
                 self.forgive();
             }
@@ -60,6 +64,8 @@ impl Reconciler {
                 pid,
                 verdict,
             } => self.probed(&instance, pid, verdict),
+            Message::LayerGone(layer) => self.world.drop_layer(&layer),
+            Message::Pulse => {}
             Message::Wish(wish) => self.grant(wish),
         }
     }
@@ -76,13 +82,19 @@ impl Reconciler {
         }
     }
 
-    fn exited(&mut self, id: &InstanceId, code: edged_model::ExitCode) {
-        let known = matches!(self.world.container(id), ContainerState::Exited { .. });
-        self.world
-            .set_container(id, ContainerState::Exited { code });
-        if let Some(tracked) = self.instances.get_mut(id).filter(|_| !known) {
-            tracing::info!(app = %tracked.instance.spec.name, %code, "container ended");
-            tracked.ended(code);
+    fn exited(&mut self, id: &InstanceId, code: ExitCode) {
+        // An orphan's end is awaited by whoever removes it.
+        let Some(tracked) = self.instances.get_mut(id) else {
+            return;
+        };
+        if tracked.busy {
+            tracked.ended_meanwhile = Some(code);
+        }
+        // One that is deleted already says its last word late.
+        if self.world.container(id) != ContainerState::Absent {
+            let container = ContainerState::Exited { code };
+            self.world.set_container(id, container);
+            tracked.saw(container);
         }
     }
 
@@ -103,14 +115,11 @@ impl Reconciler {
             Verdict::Dead => {
                 tracing::warn!(app = %tracked.instance.spec.name, "the liveness probe failed; started again");
                 tracked.stop_probes();
-                let signal = Command::Stop {
-                    instance: id.clone(),
-                    signal: crate::compose::stop_signal(&tracked.instance, None),
-                    grace_ms: tracked.instance.spec.stop.grace_ms,
-                };
-                let worker = self.means.worker.clone();
-                // Its effect comes back as an exit, which the restart policy answers.
-                tokio::spawn(async move { worker.order(signal).await });
+                // Its end is answered by the restart policy. An action under way goes first: the probes, begun anew
+                // after it, will say it again.
+                if !tracked.busy {
+                    self.start(id, Action::StopContainer);
+                }
             }
         }
     }
@@ -175,9 +184,11 @@ impl Reconciler {
             lease,
             created,
         };
+        fault::pass(Moment::Before, fault::KEEP);
         self.store
             .insert(&instance, &credentials)
             .map_err(|error| Denied::Store(error.to_string()))?;
+        fault::pass(Moment::After, fault::KEEP);
         let id = instance.id.clone();
         let mut tracked = Tracked::new(instance, credentials);
         // It enters the firewall by its own action, in its turn.
@@ -197,21 +208,24 @@ impl Reconciler {
             .find(name)
             .ok_or_else(|| Denied::Unknown(name.clone()))?;
         let container = self.world.container(&id);
-        if goal == Goal::Removed && !force && matches!(container, ContainerState::Running { .. }) {
+        let Some(tracked) = self.instances.get_mut(&id) else {
+            return Err(Denied::Unknown(name.clone()));
+        };
+        if tracked.instance.goal == Goal::Removed && goal != Goal::Removed {
+            return Err(Denied::Going(name.clone()));
+        }
+        // Without the worker nobody knows, and what may run is not removed unforced.
+        let may_run = self.world.worker.is_none() && tracked.instance.goal == Goal::Running;
+        let runs = may_run || matches!(container, ContainerState::Running { .. });
+        if goal == Goal::Removed && !force && runs {
             return Err(Denied::Runs(name.clone()));
         }
+        fault::pass(Moment::Before, fault::KEEP);
         self.store
             .set_goal(&id, goal)
             .map_err(|error| Denied::Store(error.to_string()))?;
-        if let Some(tracked) = self.instances.get_mut(&id) {
-            let mut instance = AppInstance::clone(&tracked.instance);
-            instance.goal = goal;
-            tracked.instance = Arc::new(instance);
-            tracked.retry.reset();
-            tracked.grace_ms = grace_ms;
-            tracked.again =
-                goal == Goal::Running && matches!(container, ContainerState::Exited { .. });
-        }
+        fault::pass(Moment::After, fault::KEEP);
+        tracked.want(goal, grace_ms, container);
         Ok(())
     }
 

@@ -76,6 +76,20 @@ impl World {
         }
     }
 
+    /// Notes all whole layers.
+    pub fn set_layers(&mut self, layers: BTreeSet<Digest>) {
+        if let Some(seen) = &mut self.worker {
+            seen.layers = layers;
+        }
+    }
+
+    /// Notes that a layer was deleted.
+    pub fn drop_layer(&mut self, layer: &Digest) {
+        if let Some(seen) = &mut self.worker {
+            seen.layers.remove(layer);
+        }
+    }
+
     /// Notes a whole layer.
     pub fn add_layer(&mut self, layer: Digest) {
         if let Some(seen) = &mut self.worker {

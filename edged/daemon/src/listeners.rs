@@ -1,0 +1,127 @@
+//! Every address that edged answers on, bound before anything else is changed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edged_config::{Addressing, Config};
+use edged_dns::{DnsConfig, DnsServer, Subnet};
+use edged_ssh::{SshConfig, SshServer};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+
+use crate::boot::BootError;
+use crate::prepare;
+
+/// How long the gateway's address is waited for: the guardian makes it within milliseconds of its own start.
+const GATEWAY_PATIENCE: Duration = Duration::from_secs(30);
+/// Pause between two looks at it.
+const GATEWAY_PACE: Duration = Duration::from_millis(20);
+
+/// What is bound.
+#[derive(Debug)]
+pub struct Listeners {
+    /// The resolver, UDP and TCP.
+    pub dns: DnsServer,
+    /// HTTP, with TLS where a configuration is there.
+    pub http: Vec<(TcpListener, Option<Arc<ServerConfig>>)>,
+    /// The door.
+    pub ssh: SshServer,
+}
+
+/// Binds all of them.
+pub async fn bind(config: &Config, addressing: &Addressing) -> Result<Listeners, BootError> {
+    await_gateway(SocketAddr::new(addressing.gateway4.into(), 0)).await;
+    Ok(Listeners {
+        dns: dns(config, addressing).await?,
+        http: http(config, addressing).await?,
+        ssh: ssh(config).await?,
+    })
+}
+
+/// The gateway's address appears when the guardian starts; after the wait, binding says what is wrong.
+async fn await_gateway(address: SocketAddr) {
+    let there = async {
+        while TcpListener::bind(address).await.is_err() {
+            tokio::time::sleep(GATEWAY_PACE).await;
+        }
+    };
+    if tokio::time::timeout(GATEWAY_PATIENCE, there).await.is_err() {
+        tracing::error!(%address, "the gateway's address is not there; does edged-guardian run?");
+    }
+}
+
+async fn dns(config: &Config, addressing: &Addressing) -> Result<DnsServer, BootError> {
+    let subnets = [
+        Subnet::new(addressing.subnet4.0.into(), addressing.subnet4.1),
+        Subnet::new(addressing.subnet6.0.into(), addressing.subnet6.1),
+    ];
+    let subnets = subnets
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .map_err(edged_dns::StartError::from)?;
+    let mut listen: Vec<SocketAddr> = vec![
+        (addressing.gateway4, 53).into(),
+        (addressing.gateway6, 53).into(),
+    ];
+    listen.extend_from_slice(&config.dns.listen);
+    let (zone, upstreams) = (config.node.zone(), config.dns.upstreams.clone());
+    Ok(DnsServer::bind(DnsConfig {
+        zone,
+        listen,
+        upstreams,
+        subnets,
+    })
+    .await?)
+}
+
+async fn http(
+    config: &Config,
+    addressing: &Addressing,
+) -> Result<Vec<(TcpListener, Option<Arc<ServerConfig>>)>, BootError> {
+    let authority = prepare::authority(config, addressing)?;
+    let gateway = SocketAddr::new(addressing.gateway4.into(), config.http.app_port);
+    let mut http = vec![(listen(gateway, "http.app_port").await?, None)];
+    for address in &config.http.plain {
+        http.push((listen(*address, "http.plain").await?, None));
+    }
+    for address in &config.http.listen {
+        http.push((
+            listen(*address, "http.listen").await?,
+            Some(authority.server_config()?),
+        ));
+    }
+    Ok(http)
+}
+
+async fn listen(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, BootError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| BootError::Listen {
+            address,
+            purpose,
+            source,
+        })
+}
+
+async fn ssh(config: &Config) -> Result<SshServer, BootError> {
+    let folder = prepare::folder(config);
+    let keys = config.ssh.authorized_keys.clone();
+    let ssh = SshServer::bind(SshConfig {
+        listen: config.ssh.listen.clone(),
+        host_key: folder.join("ssh_host_key"),
+        authorized_keys: keys.unwrap_or_else(|| folder.join("authorized_keys")),
+    })
+    .await?;
+    // Whoever prepares known_hosts reads it here; a line like ssh-keygen's.
+    let public = folder.join("ssh_host_key.pub");
+    let line = ssh.host_key_line().map_err(|reason| BootError::Key {
+        path: public.clone(),
+        reason,
+    })?;
+    std::fs::write(&public, line).map_err(|source| BootError::File {
+        path: public,
+        source,
+    })?;
+    Ok(ssh)
+}

@@ -1,0 +1,28 @@
+//! systemd's view: READY when the world is seen, and the watchdog fed by the reconciler's own turns (`sd_notify(3)`).
+
+use crate::reconcile::{Mailbox, Message};
+use crate::snapshot::Reader;
+
+/// Says READY after the first picture of a seen world. Then feeds the watchdog, each time only after the reconciler has
+/// answered a pulse with a full turn.
+pub async fn feed(mailbox: Mailbox, mut reader: Reader) {
+    if reader
+        .wait_for(|now| now.worker.is_some() && now.guardian)
+        .await
+        .is_err()
+    {
+        return;
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let Some(interval) = sd_notify::watchdog_enabled() else {
+        return;
+    };
+    loop {
+        tokio::time::sleep(interval / 2).await;
+        reader.mark_unchanged();
+        if mailbox.send(Message::Pulse).await.is_err() || reader.changed().await.is_err() {
+            return;
+        }
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+    }
+}
