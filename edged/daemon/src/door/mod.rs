@@ -273,7 +273,12 @@ impl Platform for Door {
             .until(|now| match now.by_id(&id) {
                 None => Some(None),
                 Some(status) => match &status.state {
-                    InstanceState::BackOff { reason, .. } => Some(Some(reason.clone())),
+                    // An older picture may still show the pause of an earlier failure.
+                    InstanceState::BackOff { reason, .. }
+                        if status.instance.goal == Goal::Removed =>
+                    {
+                        Some(Some(reason.clone()))
+                    }
                     _ => None,
                 },
             })

@@ -229,6 +229,9 @@ impl Reconciler {
             return;
         };
         tracked.busy = false;
+        if result.is_ok() && action == Action::StartContainer {
+            tracked.again = false;
+        }
         if let Some(seen) = outcome.container {
             // An end that was told meanwhile is newer than everything but the container's being gone.
             let container = match (seen, tracked.ended_meanwhile.take()) {

@@ -1,7 +1,6 @@
 //! Messages taken: the world's news, and wishes, which are checked, made durable, and only then answered.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use edged_image::Image;
