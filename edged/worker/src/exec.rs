@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use edged_model::{ExitCode, InstanceId};
+use edged_model::ExitCode;
 use edged_protocol::worker::Stream;
 
 use crate::Error;
@@ -16,8 +16,6 @@ const INPUT_MAX: usize = 1 << 20;
 /// A command.
 #[derive(Debug)]
 pub struct Exec {
-    /// Where it runs.
-    pub instance: InstanceId,
     /// Its process, once it is executed.
     pub pid: Option<i32>,
     /// How it ended.
@@ -41,7 +39,7 @@ pub struct Ends {
 
 impl Exec {
     /// Makes the pipes of a command.
-    pub fn new(instance: InstanceId, with_input: bool) -> Result<(Self, Ends), Error> {
+    pub fn new(with_input: bool) -> Result<(Self, Ends), Error> {
         let (input, own_input) = if with_input {
             let (read, write) = enter::pipe()?;
             (read, Some(write))
@@ -54,7 +52,6 @@ impl Exec {
             rustix::io::ioctl_fionbio(fd, true).map_err(Error::kernel("set up a pipe"))?;
         }
         let exec = Self {
-            instance,
             pid: None,
             code: None,
             input: own_input,

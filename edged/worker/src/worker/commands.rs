@@ -152,8 +152,7 @@ impl Worker {
             )));
         }
         if let Err(error) = self.create(spec, asker) {
-            self.delete(instance, Vec::new());
-            return Err(error);
+            self.undo(instance, error.into(), vec![asker]);
         }
         Ok(None)
     }

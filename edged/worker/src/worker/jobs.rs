@@ -43,6 +43,8 @@ enum Kind {
     Create(InstanceId),
     Start(InstanceId),
     Delete(InstanceId),
+    /// Takes apart what a failed creation left; then its refusal is told.
+    Undo(InstanceId, Refusal),
     Exec(u64),
 }
 
@@ -138,6 +140,18 @@ impl Worker {
         self.begin(Kind::Delete(instance.clone()), askers, helper);
     }
 
+    /// A creation failed. The helper has taken its work apart itself, unless it was killed.
+    pub(super) fn undo(&mut self, instance: &InstanceId, refusal: Refusal, askers: Vec<Asker>) {
+        let place = Place::of(&self.node, instance);
+        let kind = Kind::Undo(instance.clone(), refusal);
+        if place.dir.exists() {
+            let helper = Helper::fork(CONTAINER_LIMIT, &[], || destroy(&place));
+            self.begin(kind, askers, helper);
+        } else {
+            self.settle(&kind, &askers, Ok(Reply::Done {}));
+        }
+    }
+
     pub(super) fn exec(
         &mut self,
         instance: &InstanceId,
@@ -148,7 +162,7 @@ impl Worker {
         let Some(container) = self.containers.get(instance) else {
             return Ok(());
         };
-        let (exec, ends) = Exec::new(instance.clone(), input)?;
+        let (exec, ends) = Exec::new(input)?;
         let keep = [ends.input.as_fd(), ends.output.as_fd(), ends.error.as_fd()];
         let entry = Entry {
             place: &container.place,
@@ -216,8 +230,15 @@ impl Worker {
         let mut init = None;
         match kind {
             Kind::Create(instance) if !done => {
-                // Whatever the helper could not take apart itself goes now.
-                self.delete(instance, Vec::new());
+                if let Reply::Refused(refusal) = reply {
+                    self.undo(instance, refusal, askers.to_vec());
+                }
+                return;
+            }
+            Kind::Undo(instance, refusal) => {
+                // What cannot be taken apart now is taken apart by the next start, which finds its folder.
+                self.containers.remove(instance);
+                reply = Reply::Refused(refusal.clone());
             }
             Kind::Create(instance) => init = self.release(instance),
             Kind::Start(instance) => {
