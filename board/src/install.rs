@@ -44,6 +44,7 @@ pub const TEST: &[Need] = &[
     ("iproute2", "looks at links and namespaces"),
     ("nftables", "looks at the firewall"),
     ("jq", "reads answers in scripts"),
+    ("libfaketime", "makes a node's clock jump"),
 ];
 
 /// To measure against.

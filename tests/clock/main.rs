@@ -1,0 +1,88 @@
+//! A clock that jumps: a box without a battery starts in 1970 or in an old year, and NTP sets it hours later.
+//!
+//! The real clock cannot be set in a test, so libfaketime moves the wall clock of every process of one node; the
+//! monotonic clock stays.
+
+use std::path::Path;
+
+use anyhow::ensure;
+use umec_tests::images;
+use umec_tests::lab::{Lab, fetch};
+
+/// Debian's libfaketime, for the architecture of the machine.
+const LIBRARY: &str = if cfg!(target_arch = "aarch64") {
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"
+} else {
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+};
+
+fn jump(clock: &Path, to: &str) -> anyhow::Result<()> {
+    // Whole or not there: a half-written file would be a third clock.
+    let new = clock.with_extension("new");
+    std::fs::write(&new, to)?;
+    Ok(std::fs::rename(&new, clock)?)
+}
+
+#[test]
+fn applications_outlive_ten_years_forth_and_back() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    // edged's user reads it too.
+    std::fs::set_permissions(
+        folder.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )?;
+    let clock = folder.path().join("clock");
+    jump(&clock, "+0")?;
+    let lab = Lab::start_with(|command| {
+        command
+            .env("LD_PRELOAD", LIBRARY)
+            .env("FAKETIME_TIMESTAMP_FILE", &clock)
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("DONT_FAKE_MONOTONIC", "1");
+    })?;
+    let web = lab.image("web", |layout| {
+        images::busybox(layout, "exec httpd -f -p 8080 -h /srv")
+    })?;
+    lab.run("before", &["--health-http", "8080/"], &web)?;
+    let init = lab.init_of("before")?;
+    for (name, to) in [("forth", "+3650d"), ("back", "-3650d"), ("home", "+0")] {
+        jump(&clock, to)?;
+        let shown: serde_json::Value =
+            serde_json::from_str(&lab.node.verb(&["status", "-o", "json"])?)?;
+        ensure!(
+            shown.to_string().contains("\"ok\":true"),
+            "after a jump to {to}: {shown}"
+        );
+        ensure!(
+            !shown.to_string().contains("\"ok\":false"),
+            "after a jump to {to}: {shown}"
+        );
+        lab.run(name, &["--health-http", "8080/"], &web)?;
+        lab.get(name, 8080, "/")?;
+        lab.get("before", 8080, "/")?;
+        let https = fetch_ready(&lab);
+        ensure!(https.is_ok(), "after a jump to {to}: {https:?}");
+    }
+    ensure!(
+        lab.init_of("before")? == init,
+        "the first application was started again"
+    );
+    let made: serde_json::Value = lab.inspect("forth")?;
+    let created = made
+        .get("created")
+        .and_then(serde_json::Value::as_u64)
+        .unwrap_or(0);
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)?
+        .as_secs();
+    ensure!(
+        created > now + 300_000_000,
+        "edged's clock did not jump: created {created}, now {now}"
+    );
+    lab.node.stop()
+}
+
+fn fetch_ready(lab: &Lab) -> anyhow::Result<String> {
+    let base = lab.node.line.http.as_deref().unwrap_or_default();
+    fetch(&format!("{base}/readyz"))
+}
