@@ -45,6 +45,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let mut tests = workspace::cargo();
     tests
         .args(["test", "--workspace", "--no-fail-fast"])
+        // A failed test says why in a sentence; a stack of the test harness says nothing.
+        .env("RUST_BACKTRACE", "0")
         .env(PROGRAMS, workspace::target().join("debug"))
         .env(SENSOR_PAGE, sensor_page);
     if options.full {

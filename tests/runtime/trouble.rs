@@ -10,6 +10,9 @@ use board::registry::Registry;
 use umec_tests::images;
 use umec_tests::lab::{Lab, SOON, programs};
 
+/// MiB of the small disk: the programs of a debug build take about 90.
+const DISK: u32 = 160;
+
 #[test]
 fn a_bad_configuration_is_named_by_line_and_ends_the_program() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -106,7 +109,7 @@ fn without_a_broker_the_node_says_so_and_heals_when_it_is_back() -> anyhow::Resu
 
 #[test]
 fn a_full_disk_refuses_the_image_and_keeps_the_node() -> anyhow::Result<()> {
-    let disk = Disk::new(24)?;
+    let disk = Disk::new(DISK)?;
     let path = disk.folder.path().join("node");
     let lab = Lab::start_with(|command| {
         command.arg("--dir").arg(&path);
@@ -115,10 +118,10 @@ fn a_full_disk_refuses_the_image_and_keeps_the_node() -> anyhow::Result<()> {
         images::busybox(layout, "exec httpd -f -p 8080 -h /srv")
     })?;
     lab.run("web", &["--health-http", "8080/"], &web)?;
-    let big = lab.folder.path().join("big");
+    let big = lab.folder.path().join("big.bin");
     process::output(
         Command::new("dd")
-            .args(["if=/dev/urandom", "bs=1M", "count=40"])
+            .args(["if=/dev/urandom", "bs=1M", &format!("count={DISK}")])
             .arg(format!("of={}", big.display())),
     )?;
     let image = lab.image("big", |layout| {

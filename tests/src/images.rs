@@ -21,7 +21,7 @@ const NGINX: [&str; 7] = [
 const NGINX_CONF: &str = "\
 daemon off;
 worker_processes 1;
-pid /run/nginx.pid;
+pid /tmp/nginx.pid;
 error_log /dev/stderr warn;
 events { worker_connections 64; }
 http {
@@ -35,12 +35,40 @@ http {
 }
 ";
 
+const PASSWD: &str = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
+
 /// What nginx of the tests serves.
 pub const NGINX_PAGE: &str = "nginx of Debian speaking\n";
 
 /// busybox with every applet, and one page for its httpd. Its program is `command`, run by sh.
 pub fn busybox(layout: &Path, command: &str) -> anyhow::Result<Image> {
     let root = layout.with_extension("root");
+    write_busybox(&root)?;
+    pack_shell(layout, &root, command)
+}
+
+/// The same with this machine's curl and the libraries it names: the static busybox has no resolver that works.
+pub fn curl(layout: &Path, command: &str) -> anyhow::Result<Image> {
+    let root = layout.with_extension("root");
+    write_busybox(&root)?;
+    let program = Path::new("/usr/bin/curl");
+    let libraries = process::output(Command::new("ldd").arg(program))?;
+    let paths = libraries
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(Path::new);
+    for path in paths.chain([program]) {
+        let to = root.join(path.strip_prefix("/")?);
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        // Links are followed: what is asked for by a short name is there by it.
+        fs::copy(path, &to)?;
+    }
+    pack_shell(layout, &root, command)
+}
+
+fn write_busybox(root: &Path) -> anyhow::Result<()> {
     let bin = root.join("bin");
     fs::create_dir_all(&bin)?;
     fs::copy("/bin/busybox", bin.join("busybox"))?;
@@ -54,14 +82,15 @@ pub fn busybox(layout: &Path, command: &str) -> anyhow::Result<Image> {
     fs::create_dir_all(root.join("srv"))?;
     fs::write(root.join("srv/index.html"), "busybox speaking\n")?;
     fs::create_dir_all(root.join("etc"))?;
-    fs::write(
-        root.join("etc/passwd"),
-        "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
-    )?;
+    fs::write(root.join("etc/passwd"), PASSWD)?;
+    Ok(())
+}
+
+fn pack_shell(layout: &Path, root: &Path, command: &str) -> anyhow::Result<Image> {
     let image = Image::new(layout, "1")?;
-    image.insert(&root, "/")?;
+    image.insert(root, "/")?;
     image.configure(&[
-        "--config.env=PATH=/bin",
+        "--config.env=PATH=/bin:/usr/bin",
         "--config.user=65534:65534",
         "--config.entrypoint=/bin/sh",
         "--config.entrypoint=-c",
@@ -98,10 +127,7 @@ pub fn nginx(layout: &Path) -> anyhow::Result<Image> {
     fs::create_dir_all(root.join("srv"))?;
     fs::write(root.join("srv/index.html"), NGINX_PAGE)?;
     fs::write(root.join("etc/nginx/nginx.conf"), NGINX_CONF)?;
-    fs::write(
-        root.join("etc/passwd"),
-        "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
-    )?;
+    fs::write(root.join("etc/passwd"), PASSWD)?;
     let image = Image::new(layout, "1")?;
     image.insert(&root, "/")?;
     image.configure(&[

@@ -89,7 +89,8 @@ impl Folder {
         self.path.join("state").join("edged").join(name)
     }
 
-    /// Puts a program where edged's user can run it: the checkout may be in a closed home folder.
+    /// Puts a program where edged's user can run it (the checkout may be in a closed home folder), and where a later
+    /// build does not change it under a running node: as a hard link, or as a copy on another file system.
     pub fn program(&self, built: &Path, name: &str) -> anyhow::Result<PathBuf> {
         let (from, to) = (built.join(name), self.path.join("bin").join(name));
         if to.exists() {
