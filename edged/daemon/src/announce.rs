@@ -26,6 +26,15 @@ struct InstanceEvent<'a> {
     state: &'a InstanceState,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ServiceEvent<'a> {
+    ser_instance_id: &'a str,
+    ser_name: &'a str,
+    state: &'a str,
+    app_instance_id: &'a InstanceId,
+}
+
 impl Announcer {
     /// An announcer for this table and bus.
     pub fn new(directory: Directory, broker: BrokerClient, addressing: Addressing) -> Self {
@@ -78,6 +87,28 @@ impl Announcer {
         }
     }
 
+    /// Tells a registered service on `events/services/ID`, retained.
+    pub fn tell_service(&self, service: &RegisteredService) {
+        let event = ServiceEvent {
+            ser_instance_id: &service.id,
+            ser_name: service.info.name(),
+            state: service.info.state(),
+            app_instance_id: &service.instance,
+        };
+        let told = service_topic(&service.id)
+            .and_then(|topic| self.broker.publish_event(&topic, &event, true));
+        if let Err(error) = told {
+            tracing::warn!(%error, "an event was not queued");
+        }
+    }
+
+    /// Takes a service from the bus.
+    pub fn clear_service(&self, id: &str) {
+        if let Err(error) = service_topic(id).and_then(|topic| self.broker.clear(&topic)) {
+            tracing::warn!(%error, "an event was not cleared");
+        }
+    }
+
     /// Takes an instance's state from the bus.
     pub fn clear(&self, id: &InstanceId) {
         if let Err(error) = topic(id).and_then(|topic| self.broker.clear(&topic)) {
@@ -123,4 +154,8 @@ fn services_of(instance: &AppInstance, registered: &[RegisteredService]) -> Vec<
             .ok()
     };
     services.into_iter().filter_map(record).collect()
+}
+
+fn service_topic(id: &str) -> Result<EventTopic, edged_mqtt::EventError> {
+    format!("events/services/{id}").parse()
 }

@@ -168,7 +168,10 @@ impl Reconciler {
                     Ok(()) => {
                         fault::pass(Moment::After, fault::name(&action));
                         self.announcer.clear(id);
-                        self.services.retain(|service| service.instance != *id);
+                        let gone = self
+                            .services
+                            .extract_if(.., |service| service.instance == *id);
+                        gone.for_each(|service| self.announcer.clear_service(&service.id));
                         self.instances.remove(id);
                         self.publish();
                     }

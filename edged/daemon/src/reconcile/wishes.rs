@@ -246,6 +246,7 @@ impl Reconciler {
         self.store
             .put_service(&stored)
             .map_err(|error| Denied::Store(error.to_string()))?;
+        self.announcer.tell_service(&service);
         match self
             .services
             .iter_mut()
@@ -263,6 +264,7 @@ impl Reconciler {
             .remove_service(id)
             .map_err(|error| Denied::Store(error.to_string()))?;
         self.services.retain(|known| known.id != id);
+        self.announcer.clear_service(id);
         self.publish();
         Ok(())
     }
