@@ -60,15 +60,15 @@ fn main() {
             end.push((t1 - t0) + (t4 - t2));
         }
         for (_, program, times) in &mut peers {
-            let begun = Instant::now();
-            let done = Process::new(&*program)
+            let since = Instant::now();
+            let done = Process::new(*program)
                 .args(["run", "--bundle"])
                 .arg(&bundle)
                 .arg(format!("bench-{}-{round}", std::process::id()))
                 .stdin(Stdio::null())
                 .output();
             match done {
-                Ok(done) if done.status.success() && round >= 3 => times.push(begun.elapsed()),
+                Ok(done) if done.status.success() && round >= 3 => times.push(since.elapsed()),
                 Ok(done) if round == 0 && !done.status.success() => {
                     eprintln!(
                         "{program}: {}",
@@ -97,13 +97,13 @@ fn row(title: &str, mut times: Vec<Duration>) {
         return;
     }
     times.sort();
-    let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1000.0;
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
     println!(
         "{title:<32} {:>5} {:>6.1} ms {:>6.1} ms {:>6.1} ms",
         times.len(),
-        at(0.5),
-        at(0.95),
-        at(0.0)
+        at(50),
+        at(95),
+        at(0)
     );
 }
 

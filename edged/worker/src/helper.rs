@@ -61,7 +61,8 @@ impl Helper {
                 })
             }
             ForkResult::Child => {
-                let mut kept: Vec<RawFd> = keep.iter().map(|fd| fd.as_raw_fd()).collect();
+                let mut kept: Vec<RawFd> =
+                    keep.iter().map(rustix::fd::AsRawFd::as_raw_fd).collect();
                 kept.push(sink.as_raw_fd());
                 let code = run(worker, &kept, sink, work);
                 // SAFETY: _exit runs nothing of the worker's.

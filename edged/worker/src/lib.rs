@@ -3,7 +3,7 @@
 //!
 //! # What it refuses
 //! It parses nothing that comes from a network, decides nothing (what should run is edged's affair), and takes
-//! requests from one user over one socket (SO_PEERCRED). It never shares a namespace of the host with a container,
+//! requests from one user over one socket (`SO_PEERCRED`). It never shares a namespace of the host with a container,
 //! mounts no folder of the host into one, and invents no exit code.
 //!
 //! # Tasks and channels

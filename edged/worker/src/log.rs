@@ -301,7 +301,7 @@ mod tests {
         let place = place(dir.path());
         let mut log = Log::open(&place).unwrap();
         for _ in 0..60 {
-            write(&log, 0, &[b'x'; 60_000]);
+            write(&log, 0, &vec![b'x'; 60_000]);
             log.read();
         }
         let on_disk =

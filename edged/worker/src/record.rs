@@ -63,8 +63,8 @@ impl Process {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name in parentheses may itself hold spaces and parentheses; what follows the last one does not.
         let (_, rest) = stat.rsplit_once(") ")?;
-        let start = rest.split(' ').nth(19)?.parse().ok()?;
-        Some(Self { pid, start })
+        let ticks = rest.split(' ').nth(19)?.parse().ok()?;
+        Some(Self { pid, start: ticks })
     }
 
     /// Whether it is still there.

@@ -260,7 +260,7 @@ fn hostile_links_in_an_image_do_not_lead_mounts_astray() {
     let layer = node.path("state/layers").join(evil.hex());
     std::fs::create_dir_all(layer.join("etc")).unwrap();
     let link = |path: &str, target: &std::path::Path| {
-        std::os::unix::fs::symlink(target, layer.join(path)).unwrap()
+        std::os::unix::fs::symlink(target, layer.join(path)).unwrap();
     };
     for name in ["proc", "sys", "dev", "run", "tmp", "var"] {
         link(name, node.dir.path());

@@ -273,22 +273,22 @@ fn what_cannot_be_made_is_refused_in_one_sentence_and_leaves_nothing() {
             cases.push((word, wanted));
         };
     case("no-program", &|spec| {
-        spec.command = vec!["no-program".to_owned()]
+        spec.command = vec!["no-program".to_owned()];
     });
     case("not in the image", &|spec| {
-        spec.command = vec!["/etc/passwd".to_owned()]
+        spec.command = vec!["/etc/passwd".to_owned()];
     });
     case("/nowhere", &|spec| spec.working_dir = "/nowhere".to_owned());
     case("not absolute", &|spec| {
-        spec.working_dir = "/data/../etc".to_owned()
+        spec.working_dir = "/data/../etc".to_owned();
     });
     case("nobody-known", &|spec| {
-        spec.user = "nobody-known".to_owned()
+        spec.user = "nobody-known".to_owned();
     });
     case("memory limit", &|spec| spec.limits.memory = Bytes(1));
     case("user ids", &|spec| spec.first_uid = 0);
     case("not unpacked", &|spec| {
-        spec.layers.push(edged_model::Digest::from_sha256([9; 32]))
+        spec.layers.push(edged_model::Digest::from_sha256([9; 32]));
     });
     case("0 layers", &|spec| spec.layers.clear());
     case("no command", &|spec| spec.command.clear());

@@ -45,7 +45,7 @@ pub fn unmount_below(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// proc_pid_mountinfo(5): space, tab, newline and backslash are written as `\` and three octal digits.
+/// `proc_pid_mountinfo(5)`: space, tab, newline and backslash are written as `\` and three octal digits.
 fn unescape(text: &str) -> PathBuf {
     let mut path = text.to_owned();
     for (escaped, plain) in [

@@ -1,7 +1,7 @@
 //! The container's root: shared layers, shown with its own user ids, stacked by overlayfs.
 //!
 //! Layers are stored once, with the ids of their archives. Each container sees them through mounts that shift ids into
-//! its own range (mount_setattr(2), `MOUNT_ATTR_IDMAP`), so nothing is copied and nothing is chowned. On top lies a
+//! its own range (`mount_setattr(2)`, `MOUNT_ATTR_IDMAP`), so nothing is copied and nothing is chowned. On top lies a
 //! tree of empty mount points of the worker's own: what is mounted into the container never follows a link of the
 //! image. A read-only root has no upper layer at all; a writable one has it on a tmpfs.
 

@@ -16,8 +16,8 @@ use super::user::{IDS, Identity};
 use crate::place::Place;
 
 /// What root inside keeps, and what no process inside can ever have more than: enough to drop to another user, to
-/// open low ports and to own files of its image. Docker's default without NET_RAW (spoofing), MKNOD, AUDIT_WRITE,
-/// SETFCAP and SYS_CHROOT, which network services do without.
+/// open low ports and to own files of its image. Docker's default without `NET_RAW` (spoofing), `MKNOD`, `AUDIT_WRITE`,
+/// `SETFCAP` and `SYS_CHROOT`, which network services do without.
 pub const CAPABILITIES: [Capability; 9] = [
     Capability::Chown,
     Capability::DacOverride,

@@ -51,9 +51,7 @@ fn take_over(place: Place, mut record: Record) -> Result<Container, Error> {
         watched: false,
         init,
         adopted: true,
-        stopping: false,
-        kill_at: None,
-        killed: false,
+        stopping: None,
         busy: false,
     })
 }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use edged_model::{Digest, InstanceId};
 use edged_protocol::worker::{Command, ContainerSpec, Reply};
 
-use super::{Asker, Container, Worker};
+use super::{Asker, Container, Stopping, Worker};
 use crate::container::cgroup;
 use crate::record::{Phase, fingerprint};
 use crate::{Error, layer};
@@ -22,10 +22,6 @@ const SIGNAL_MAX: i32 = 64;
 
 /// What a request comes to at once: an answer, or nothing yet.
 type Outcome = Result<Option<Reply>, Error>;
-
-fn done() -> Outcome {
-    Ok(Some(Reply::Done {}))
-}
 
 impl Worker {
     /// Carries out a request, or begins to.
@@ -60,7 +56,7 @@ impl Worker {
                     .get(&exec)
                     .into_iter()
                     .for_each(crate::exec::Exec::kill);
-                done()
+                Ok(Some(Reply::Done {}))
             }
             Command::ReadLog {
                 instance,
@@ -71,9 +67,9 @@ impl Worker {
                     lines: container.log.after(after, tail),
                 })
             }),
-            Command::WatchLog { instance, on } => self.known(&instance).and_then(|container| {
+            Command::WatchLog { instance, on } => self.known(&instance).map(|container| {
                 container.watched = on;
-                done()
+                Some(Reply::Done {})
             }),
             Command::Stats { instance } => self.known(&instance).and_then(|container| {
                 let stats = cgroup::stats(&container.place, container.record.memory)?;
@@ -139,7 +135,7 @@ impl Worker {
             return if container.record.spec == fingerprint(spec)
                 && container.record.phase == Phase::Created
             {
-                done()
+                Ok(Some(Reply::Done {}))
             } else {
                 Err(Error::Request(format!(
                     "{instance} has a container already; delete it first"
@@ -178,24 +174,30 @@ impl Worker {
             Phase::Exited(_) | Phase::Creating => {}
             Phase::Created => {
                 // There is no program yet that could end by itself.
-                (container.stopping, container.killed) = (true, true);
+                container.stopping = Some(Stopping {
+                    kill_at: None,
+                    killed: true,
+                });
                 signal(container, libc::SIGKILL);
             }
             Phase::Running(_) => {
                 let at = Instant::now() + Duration::from_millis(u64::from(grace_ms));
-                container.stopping = true;
-                container.killed |= number == libc::SIGKILL;
                 // A second stop may hurry the first one, not delay it.
-                container.kill_at = Some(container.kill_at.map_or(at, |before| before.min(at)));
+                let before = container.stopping.and_then(|stopping| stopping.kill_at);
+                container.stopping = Some(Stopping {
+                    kill_at: Some(before.map_or(at, |before| before.min(at))),
+                    killed: number == libc::SIGKILL
+                        || container.stopping.is_some_and(|stopping| stopping.killed),
+                });
                 signal(container, number);
             }
         }
-        done()
+        Ok(Some(Reply::Done {}))
     }
 
     fn ask_delete(&mut self, instance: &InstanceId, asker: Asker) -> Outcome {
         if !self.containers.contains_key(instance) {
-            return done();
+            return Ok(Some(Reply::Done {}));
         }
         let container = self.idle(instance)?;
         if let Phase::Running(_) = container.record.phase {
@@ -203,7 +205,6 @@ impl Worker {
                 "the container of {instance} still runs; stop it first"
             )));
         }
-        container.killed = true;
         self.delete(instance, vec![asker]);
         Ok(None)
     }
@@ -239,7 +240,7 @@ impl Worker {
             .decode(bytes)
             .map_err(|error| Error::Request(format!("the input is not base64: {error}")))?;
         exec.feed(&bytes, end)?;
-        done()
+        Ok(Some(Reply::Done {}))
     }
 }
 

@@ -100,9 +100,7 @@ impl Worker {
             watched: false,
             init: None,
             adopted: false,
-            stopping: false,
-            kill_at: None,
-            killed: false,
+            stopping: None,
             busy: true,
         };
         self.containers.insert(spec.instance.clone(), container);

@@ -78,11 +78,19 @@ struct Container {
     init: Option<OwnedFd>,
     /// Whether the init is somebody else's child: the worker that made it is gone.
     adopted: bool,
-    stopping: bool,
-    kill_at: Option<Instant>,
-    killed: bool,
+    /// Whether it was told to end.
+    stopping: Option<Stopping>,
     /// A helper is at work on it.
     busy: bool,
+}
+
+/// A stop under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stopping {
+    /// When patience ends.
+    kill_at: Option<Instant>,
+    /// Whether SIGKILL was sent from here, so that it is not taken for the kernel's own.
+    killed: bool,
 }
 
 impl Container {
@@ -90,7 +98,9 @@ impl Container {
         match self.record.phase {
             Phase::Creating => ContainerState::Absent,
             Phase::Exited(code) => ContainerState::Exited { code },
-            Phase::Created | Phase::Running(_) if self.stopping => ContainerState::Stopping,
+            Phase::Created | Phase::Running(_) if self.stopping.is_some() => {
+                ContainerState::Stopping
+            }
             Phase::Created => ContainerState::Created,
             Phase::Running(since) => ContainerState::Running {
                 pid: self
@@ -194,7 +204,11 @@ impl Worker {
             waited.push((Source::Client, PollFd::new(client, flags)));
         }
         for (instance, container) in &self.containers {
-            if let Some(init) = container.init.as_ref().filter(|_| container.adopted) {
+            if let Some(init) = container
+                .init
+                .as_ref()
+                .filter(|_| container.adopted && !container.busy)
+            {
                 waited.push((Source::Init(instance.clone()), PollFd::new(init, read)));
             }
             for fd in container.log.fds() {
@@ -229,7 +243,7 @@ impl Worker {
         let kills = self
             .containers
             .values()
-            .filter_map(|container| container.kill_at);
+            .filter_map(|container| container.stopping?.kill_at);
         let helpers = self.jobs.iter().map(|job| job.helper.deadline);
         let watchdog = self.watchdog.iter().map(|watchdog| watchdog.next);
         kills.chain(helpers).chain(watchdog).min()
@@ -351,9 +365,15 @@ impl Worker {
     fn pass_time(&mut self) {
         let now = Instant::now();
         for container in self.containers.values_mut() {
-            if container.kill_at.is_some_and(|at| at <= now) {
-                container.kill_at = None;
-                container.killed = true;
+            if container
+                .stopping
+                .and_then(|stopping| stopping.kill_at)
+                .is_some_and(|at| at <= now)
+            {
+                container.stopping = Some(Stopping {
+                    kill_at: None,
+                    killed: true,
+                });
                 commands::signal(container, libc::SIGKILL);
             }
         }

@@ -9,7 +9,7 @@ use rustix::process::{WaitOptions, WaitStatus};
 use super::{STRAYS, Worker};
 use crate::connection::Connection;
 use crate::container::cgroup;
-use crate::record::Phase;
+use crate::record::{Phase, Process};
 
 impl Worker {
     /// Collects every child that has ended. A process that nobody knows yet is remembered: a container can end before
@@ -32,9 +32,10 @@ impl Worker {
         }
     }
 
-    /// The end of a process that was not known when it ended.
+    /// The end of a process that was not known when it ended. One that has the number now is somebody else.
     pub(super) fn claim_stray(&mut self, pid: i32) {
-        if let Some(at) = self.strays.iter().position(|(stray, _)| *stray == pid)
+        if Process::of(pid).is_none()
+            && let Some(at) = self.strays.iter().position(|(stray, _)| *stray == pid)
             && let Some((_, code)) = self.strays.remove(at)
         {
             self.ended(pid, code);
@@ -48,7 +49,11 @@ impl Worker {
         }
         let owner = self.containers.iter().find(|(_, container)| {
             let is_init = container.record.init.is_some_and(|init| init.pid == pid);
-            is_init && !container.adopted && !matches!(container.record.phase, Phase::Exited(_))
+            // While a helper is at work on it, its end waits for the helper's: an answer comes before what follows it.
+            is_init
+                && !container.busy
+                && !container.adopted
+                && !matches!(container.record.phase, Phase::Exited(_))
         });
         let Some(instance) = owner.map(|(instance, _)| instance.clone()) else {
             return false;
@@ -66,7 +71,7 @@ impl Worker {
             return;
         };
         let killed_by_kernel = code == ExitCode::Signal(libc::SIGKILL)
-            && !container.killed
+            && !container.stopping.is_some_and(|stopping| stopping.killed)
             && cgroup::out_of_memory(&container.place);
         let code = if killed_by_kernel {
             ExitCode::OutOfMemory
@@ -74,7 +79,7 @@ impl Worker {
             code
         };
         container.init = None;
-        container.kill_at = None;
+        container.stopping = None;
         container.record.phase = Phase::Exited(code);
         if let Err(error) = container.record.write(&container.place) {
             tracing::warn!(%instance, %error, "the end of a container is not recorded");

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
@@ -88,14 +89,13 @@ impl Client {
         let id = self.send(command);
         loop {
             let line = self.line()?;
-            match decode::<Event>(&line) {
-                Ok(event) => self.events.push_back(event.message),
-                Err(_) => {
-                    let frame = decode::<Reply>(&line).expect("a reply");
-                    if frame.id == Some(id) {
-                        return Some(frame.message);
-                    }
-                }
+            if let Ok(event) = decode::<Event>(&line) {
+                self.events.push_back(event.message);
+                continue;
+            }
+            let frame = decode::<Reply>(&line).expect("a reply");
+            if frame.id == Some(id) {
+                return Some(frame.message);
             }
         }
     }
@@ -133,7 +133,6 @@ impl Node {
             .prefix("edged-worker-")
             .tempdir()
             .unwrap();
-        use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let cgroup = format!(
             "/edged-test-{}-{}",
@@ -156,7 +155,7 @@ impl Node {
             dir,
             cgroup,
             layer,
-            size: image.len() as u64,
+            size: u64::try_from(image.len()).unwrap(),
             worker: None,
             client: None,
         }
@@ -410,7 +409,7 @@ fn image() -> Vec<u8> {
         ("etc/passwd", accounts, 0o644),
     ] {
         let mut header = header(path, tar::EntryType::Regular, mode);
-        header.set_size(bytes.len() as u64);
+        header.set_size(u64::try_from(bytes.len()).unwrap());
         header.set_cksum();
         tar.append(&header, &bytes[..]).unwrap();
     }
