@@ -9,6 +9,7 @@
 //!
 //! Invariants: whatever `host` starts dies with it; whatever it makes in the kernel is gone when it ends.
 
+pub mod bench;
 pub mod check;
 pub mod client;
 pub mod demo;

@@ -1,0 +1,137 @@
+//! `cargo board bench`: what it costs, beside what others take for the same.
+//!
+//! For: figures that a person can believe. Every measure has its peers, which run in the same minute on the same
+//! machine, by turns, so that what disturbs one disturbs all; the table says on what machine and how busy it was.
+//! Refuses: to guess. A peer that does not work here has its reason in the table instead of a number.
+//!
+//! Invariants: everything a measure starts ends with it; what it makes in the kernel is gone when it ends.
+
+mod containers;
+mod engine;
+mod machine;
+mod report;
+mod sample;
+mod scratch;
+mod shell;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::ValueEnum;
+
+use crate::install::{self, Consent};
+use crate::workspace;
+use machine::Machine;
+use report::{Measure, Report};
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Name {
+    /// Create, start and end of a container.
+    Containers,
+}
+
+/// How figures are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+/// What to measure.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Only these; everything where left out.
+    #[arg(value_enum)]
+    pub names: Vec<Name>,
+    /// Rounds; each measure has its own number where left out.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rounds: Option<u32>,
+    /// How to show the figures.
+    #[arg(long, value_enum, default_value = "table")]
+    pub output: Format,
+    /// Use the programs in this folder instead of building them.
+    #[arg(long, hide = true)]
+    pub programs: Option<PathBuf>,
+    /// Missing packages.
+    #[command(flatten)]
+    pub consent: Consent,
+}
+
+/// What a measure may use.
+#[derive(Debug)]
+struct Means {
+    /// Built programs, `board` among them.
+    programs: PathBuf,
+    /// Asked for on the command line.
+    rounds: Option<u32>,
+}
+
+impl Means {
+    fn rounds(&self, usual: u32) -> u32 {
+        self.rounds.unwrap_or(usual)
+    }
+}
+
+/// Measures and shows; an error names the measure and the reason.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        rustix::process::geteuid().is_root(),
+        "containers are measured: run this as root"
+    );
+    install::ensure(
+        options.consent,
+        &[
+            install::BUILD,
+            install::HOST,
+            install::DEMO,
+            install::TEST,
+            install::BENCH,
+        ],
+    )?;
+    let programs = match &options.programs {
+        Some(folder) => folder
+            .canonicalize()
+            .with_context(|| format!("cannot open {}", folder.display()))?,
+        None => build()?,
+    };
+    let means = Means {
+        programs,
+        rounds: options.rounds,
+    };
+    let names = if options.names.is_empty() {
+        Name::value_variants()
+    } else {
+        &options.names
+    };
+    let before = Machine::look()?;
+    let mut measures = Vec::new();
+    for name in names {
+        let label = format!("{name:?}").to_lowercase();
+        eprintln!("board: measuring {label}");
+        measures.push(measure(*name, &means).with_context(|| format!("bench {label}"))?);
+    }
+    let report = Report {
+        load_after: machine::load()?,
+        machine: before,
+        measures,
+    };
+    match options.output {
+        Format::Table => print!("{report}"),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+    }
+    Ok(())
+}
+
+fn measure(name: Name, means: &Means) -> anyhow::Result<Measure> {
+    match name {
+        Name::Containers => containers::measure(means),
+    }
+}
+
+/// Programs as they ship but for the slow link.
+fn build() -> anyhow::Result<PathBuf> {
+    workspace::build(workspace::Profile::Release)
+}
