@@ -1,5 +1,7 @@
 //! A command in a container: its input from the client, its output to it, its end at the end.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -8,10 +10,14 @@ use edged_model::{ExitCode, InstanceId};
 use edged_protocol::worker::{self, Command, Event};
 use tokio::sync::mpsc;
 
+use crate::link::Failure;
 use crate::link::worker::Worker;
 
 /// Input of one frame: base64 makes it 44 KiB, far below the frame's bound.
 const INPUT_PIECE: usize = 32 << 10;
+
+/// Pause before a piece is sent again to a command that is slower than its input.
+const INPUT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Starts a command.
 pub async fn start(
@@ -63,26 +69,42 @@ async fn output(mut events: mpsc::Receiver<Event>, sender: &mpsc::Sender<ExecEve
 
 /// Sends input to its end; never returns, since the end of the input is not the end of the command.
 async fn feed(worker: &Worker, exec: u64, input: Option<mpsc::Receiver<Bytes>>) {
-    if let Some(mut input) = input {
-        while let Some(bytes) = input.recv().await {
-            for piece in bytes.chunks(INPUT_PIECE) {
-                let command = Command::ExecInput {
-                    exec,
-                    bytes: STANDARD.encode(piece),
-                    end: false,
-                };
-                if worker.order(command).await.is_err() {
-                    return std::future::pending().await;
-                }
-            }
-        }
-        let _ = worker
-            .order(Command::ExecInput {
-                exec,
-                bytes: String::new(),
-                end: true,
-            })
-            .await;
+    if let Some(input) = input {
+        send_all(worker, exec, input).await;
     }
     std::future::pending::<()>().await;
+}
+
+async fn send_all(worker: &Worker, exec: u64, mut input: mpsc::Receiver<Bytes>) {
+    while let Some(bytes) = input.recv().await {
+        for piece in bytes.chunks(INPUT_PIECE) {
+            if !send(worker, exec, STANDARD.encode(piece), false).await {
+                return;
+            }
+        }
+    }
+    send(worker, exec, String::new(), true).await;
+}
+
+/// Sends one piece, again while the command is too slow for it; false when it takes no more.
+async fn send(worker: &Worker, exec: u64, bytes: String, end: bool) -> bool {
+    loop {
+        match worker
+            .order(Command::ExecInput {
+                exec,
+                bytes: bytes.clone(),
+                end,
+            })
+            .await
+        {
+            Ok(()) => return true,
+            Err(Failure::Refused(refusal)) if refusal.transient => {
+                tokio::time::sleep(INPUT_PAUSE).await
+            }
+            Err(error) => {
+                tracing::debug!(%error, exec, "the command takes no more input");
+                return false;
+            }
+        }
+    }
 }
