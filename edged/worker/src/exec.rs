@@ -13,6 +13,9 @@ const PIECE: usize = 48 << 10;
 /// Input not yet taken by the command; who sends faster is told to wait.
 const INPUT_MAX: usize = 1 << 20;
 
+/// Reads that empty a pipe of 64 KiB. A process that the command left behind may go on writing for ever.
+const LAST_READS: u8 = 2;
+
 /// A command.
 #[derive(Debug)]
 pub struct Exec {
@@ -24,6 +27,8 @@ pub struct Exec {
     pending: Vec<u8>,
     input_ends: bool,
     outputs: Vec<(Stream, OwnedFd)>,
+    /// Reads left once the command has ended.
+    last_reads: u8,
 }
 
 /// The command's own ends of its pipes.
@@ -57,6 +62,7 @@ impl Exec {
             input: own_input,
             pending: Vec::new(),
             input_ends: false,
+            last_reads: LAST_READS,
             outputs: vec![(Stream::Stdout, own_output), (Stream::Stderr, own_error)],
         };
         Ok((
@@ -135,6 +141,17 @@ impl Exec {
             }
         });
         pieces
+    }
+
+    /// What was in the pipes when the command ended, piece by piece; empty when all of it was read.
+    pub fn read_last(&mut self) -> Vec<(Stream, Vec<u8>)> {
+        match self.last_reads.checked_sub(1) {
+            Some(left) => {
+                self.last_reads = left;
+                self.read()
+            }
+            None => Vec::new(),
+        }
     }
 
     /// Ends the command and what it started in its session.

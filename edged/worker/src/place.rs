@@ -48,9 +48,9 @@ impl Place {
     pub fn secrets(&self) -> PathBuf {
         self.dir.join("secrets")
     }
-    /// A file that is bound over one of the container's /etc.
-    pub fn etc(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+    /// The worker's own tree on top of the image; see [`crate::container::etc`].
+    pub fn top(&self) -> PathBuf {
+        self.dir.join("top")
     }
     /// libcontainer's own state, which holds the socket that releases the program.
     pub fn runtime(&self) -> PathBuf {
@@ -64,11 +64,6 @@ impl Place {
     pub fn log(&self, number: u8) -> PathBuf {
         self.dir.join(format!("log.{number}"))
     }
-}
-
-/// The tree of mount points that lies on top of every image. Its name cannot be an instance's.
-pub fn base(node: &Node) -> PathBuf {
-    node.containers().join(".base")
 }
 
 /// A blob of the content store.

@@ -48,6 +48,7 @@ pub fn create(
     chown(&place.dir, Some(0), Some(wanted.first_uid)).map_err(Error::path("chown", &place.dir))?;
     fs::set_permissions(&place.dir, fs::Permissions::from_mode(0o710))
         .map_err(Error::path("set the mode of", &place.dir))?;
+    etc::write_top(place, wanted)?;
     let ids = root::id_map(wanted.first_uid)?;
     let upper = wanted.writable.then_some(wanted.limits.memory.0 / 2);
     let mounted = root::mount(node, place, &wanted.layers, &ids, wanted.first_uid, upper)?;
@@ -63,8 +64,9 @@ pub fn create(
     check_working_dir(inside.as_fd(), &mounted, wanted)?;
     check_command(inside.as_fd(), wanted, &env)?;
     drop(inside);
-    etc::write_etc(place, wanted)?;
-    etc::write_secrets(place, wanted, &identity)?;
+    if !wanted.secrets.is_empty() {
+        etc::write_secrets(place, wanted, &identity)?;
+    }
 
     let bundle = spec::build(place, wanted, &identity, &env, cgroup::counts_swap(layout))
         .map_err(Error::runtime("describe the container"))?;

@@ -15,15 +15,28 @@ use crate::place::Place;
 /// All secrets of a container together: passwords and tokens, not data.
 const SECRETS_SIZE: u64 = 1 << 20;
 
-/// Writes what is bound over the image's /etc/resolv.conf, /etc/hosts and /etc/hostname.
-pub fn write_etc(place: &Place, spec: &ContainerSpec) -> Result<(), Error> {
+/// The folders of the worker's own tree, outer ones first; the first is the tree itself.
+const FOLDERS: [&str; 9] = [
+    "", "proc", "sys", "dev", "tmp", "run", "var", "var/tmp", "etc",
+];
+
+/// Writes the tree that lies on top of the image: every mount point, and the three files of /etc. A layer costs less
+/// than a mount for each file, and as a folder on top it hides whatever link the image has in its place.
+pub fn write_top(place: &Place, spec: &ContainerSpec) -> Result<(), Error> {
+    let top = place.top();
+    for folder in FOLDERS {
+        let dir = top.join(folder);
+        fs::create_dir(&dir).map_err(Error::path("make", &dir))?;
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))
+            .map_err(Error::path("set the mode of", &dir))?;
+    }
     let hostname = format!("{}\n", spec.hostname);
     for (name, text) in [
         ("resolv.conf", &spec.resolv_conf),
         ("hosts", &spec.hosts),
         ("hostname", &hostname),
     ] {
-        let path = place.etc(name);
+        let path = top.join("etc").join(name);
         fs::write(&path, text).map_err(Error::path("write", &path))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
             .map_err(Error::path("set the mode of", &path))?;

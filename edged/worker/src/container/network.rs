@@ -47,9 +47,13 @@ pub fn set_up(place: &Place, network: &ContainerNetwork) -> Result<(), Error> {
     netlink.up(netlink.index("lo")?)?;
     netlink.up(link)?;
     netlink.address(link, network.lease.v4.into())?;
-    netlink.address(link, network.lease.v6.into())?;
     netlink.default_route(link, network.gateway_v4.into())?;
-    netlink.default_route(link, network.gateway_v6.into())
+    // A kernel without IPv6 has no such folder, and an application there has IPv4 alone.
+    if Path::new("/proc/sys/net/ipv6").exists() {
+        netlink.address(link, network.lease.v6.into())?;
+        netlink.default_route(link, network.gateway_v6.into())?;
+    }
+    Ok(())
 }
 
 /// The addresses are leases: nobody else can have them, and nobody on the link hands out others.

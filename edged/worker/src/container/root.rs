@@ -2,8 +2,8 @@
 //!
 //! Layers are stored once, with the ids of their archives. Each container sees them through mounts that shift ids into
 //! its own range (`mount_setattr(2)`, `MOUNT_ATTR_IDMAP`), so nothing is copied and nothing is chowned. On top lies a
-//! tree of empty mount points of the worker's own: what is mounted into the container never follows a link of the
-//! image. A read-only root has no upper layer at all; a writable one has it on a tmpfs.
+//! small tree of the worker's own ([`super::etc`]) with every mount point: what is mounted into the container never
+//! follows a link of the image. A read-only root has no upper layer at all; a writable one has it on a tmpfs.
 
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -23,12 +23,7 @@ use crate::place::{self, Place};
 
 /// Layers of one image: overlayfs takes 500, images have up to 127.
 const LAYERS_MAX: usize = 128;
-/// Folders of the tree of mount points, outermost first.
-const FOLDERS: [&str; 7] = ["proc", "sys", "dev", "tmp", "run", "var/tmp", "etc"];
-/// Files of the tree of mount points.
-const FILES: [&str; 3] = ["etc/resolv.conf", "etc/hosts", "etc/hostname"];
-
-/// Makes the tree of mount points and a private mount of the worker's folder, so that no other mount namespace of the
+/// Makes the worker's folders and a private mount of its own, so that no other mount namespace of the
 /// host keeps a copy of what is mounted beneath it. Idempotent.
 pub fn prepare(node: &Node) -> Result<(), Error> {
     for dir in [
@@ -51,22 +46,6 @@ pub fn prepare(node: &Node) -> Result<(), Error> {
     }
     rustix::mount::mount_change(&own, MountPropagationFlags::PRIVATE)
         .map_err(Error::path("make private", &own))?;
-    let base = place::base(node);
-    for folder in FOLDERS {
-        let dir = base.join(folder);
-        fs::create_dir_all(&dir).map_err(Error::path("make", &dir))?;
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))
-            .map_err(Error::path("set the mode of", &dir))?;
-    }
-    for folder in ["", "var"] {
-        let dir = base.join(folder);
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))
-            .map_err(Error::path("set the mode of", &dir))?;
-    }
-    for file in FILES {
-        let path = base.join(file);
-        fs::File::create(&path).map_err(Error::path("make", &path))?;
-    }
     Ok(())
 }
 
@@ -115,7 +94,7 @@ pub fn mount(
     make_dir(&lower)?;
     let overlay = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
         .map_err(Error::kernel("open overlayfs"))?;
-    let sources = std::iter::once((None, place::base(node))).chain(
+    let sources = std::iter::once((None, place.top())).chain(
         layers
             .iter()
             .rev()

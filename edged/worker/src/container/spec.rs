@@ -180,20 +180,14 @@ fn mounts(place: &Place, spec: &ContainerSpec) -> Result<Vec<Mount>, OciSpecErro
     for (kind, target, options) in special {
         mounts.push(mount(kind, Path::new(kind), target, &options)?);
     }
-    for name in ["resolv.conf", "hosts", "hostname"] {
+    if !spec.secrets.is_empty() {
         mounts.push(mount(
             "bind",
-            &place.etc(name),
-            &format!("/etc/{name}"),
+            &place.secrets(),
+            "/run/secrets",
             "bind,ro,nosuid,nodev,noexec",
         )?);
     }
-    mounts.push(mount(
-        "bind",
-        &place.secrets(),
-        "/run/secrets",
-        "bind,ro,nosuid,nodev,noexec",
-    )?);
     Ok(mounts)
 }
 

@@ -130,6 +130,8 @@ impl Worker {
     /// Takes over what an earlier worker left, and listens.
     pub fn start(node: Node) -> Result<Self, Error> {
         let lock = purge::lock(&node)?;
+        // Containers inherit it: docker's, whatever the worker was started with.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         root::prepare(&node)?;
         layer::remove_partial(&node)?;
         let layout = cgroup::layout()?;

@@ -151,7 +151,7 @@ impl Worker {
                 let pieces = self
                     .execs
                     .get_mut(&number)
-                    .map(crate::exec::Exec::read)
+                    .map(crate::exec::Exec::read_last)
                     .unwrap_or_default();
                 if pieces.is_empty() {
                     break;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use edged_model::{ContainerState, Digest, ExitCode, InstanceId, Lease, LeaseNumber, Limits};
 use edged_protocol::worker::{
-    Command, ContainerNetwork, ContainerSpec, Event, LayerSource, LogLine, Reply,
+    Command, ContainerNetwork, ContainerSpec, Event, LayerSource, LogLine, Reply, Stream,
 };
 use edged_protocol::{Frame, Refusal, decode, encode};
 
@@ -273,6 +273,7 @@ impl Node {
         self.exited(instance);
         self.log(instance)
             .into_iter()
+            .filter(|line| line.stream == Stream::Stdout)
             .map(|line| line.text + "\n")
             .collect()
     }
