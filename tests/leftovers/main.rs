@@ -9,9 +9,12 @@ use umec_tests::lab::{Lab, SOON};
 use umec_tests::world::Eye;
 
 /// Waits until nothing is there that was not: ends of processes and namespaces take the kernel a moment.
-fn nothing_new(eye: &Eye, before: &BTreeSet<String>) -> anyhow::Result<()> {
+fn nothing_new(
+    look: impl Fn() -> anyhow::Result<BTreeSet<String>>,
+    before: &BTreeSet<String>,
+) -> anyhow::Result<()> {
     until(SOON, || {
-        let now = eye.look()?;
+        let now = look()?;
         let left: Vec<_> = now.difference(before).collect();
         ensure!(left.is_empty(), "left behind: {left:#?}");
         Ok(Some(()))
@@ -26,14 +29,22 @@ fn removed_applications_and_an_ended_node_leave_nothing() -> anyhow::Result<()> 
     let image = lab.image("web", |layout| {
         images::busybox(layout, "exec httpd -f -p 8080 -h /srv")
     })?;
-    let empty = eye.look()?;
+    let empty = eye.look_at_applications()?;
     let shown = lab.node.verb(&["ps"])?;
-    for name in ["one", "two"] {
-        let options = ["--health-http", "8080/", "--mqtt-subscribe", "sensors/#"];
+    // One ends at once; the other's httpd, as process 1, ignores SIGTERM and has to be killed after its grace.
+    for (name, signal) in [("one", "KILL"), ("two", "TERM")] {
+        let options = [
+            "--health-http",
+            "8080/",
+            "--mqtt-subscribe",
+            "sensors/#",
+            "--stop-signal",
+            signal,
+        ];
         lab.run(name, &options, &image)?;
         ensure!(lab.get(name, 8080, "/")? == "busybox speaking\n");
     }
-    let running = eye.look()?;
+    let running = eye.look_at_applications()?;
     for kind in ["link", "route", "cgroup", "process"] {
         let seen = |line: &String| line.starts_with(kind);
         let (before, now) = (
@@ -53,7 +64,7 @@ fn removed_applications_and_an_ended_node_leave_nothing() -> anyhow::Result<()> 
         lab.node.verb(&["rm", "--force", name])?;
         ensure!(lab.address(name).is_err(), "{name} still has a name");
     }
-    nothing_new(&eye, &empty)?;
+    nothing_new(|| eye.look_at_applications(), &empty)?;
     ensure!(
         !accounts(&lab)?.contains("app-"),
         "accounts on the broker: {}",
@@ -64,7 +75,7 @@ fn removed_applications_and_an_ended_node_leave_nothing() -> anyhow::Result<()> 
     lab.run("three", &["--health-http", "8080/"], &image)?;
     lab.node.stop()?;
     ensure!(!folder.exists(), "{} is still there", folder.display());
-    nothing_new(&eye, &BTreeSet::new())
+    nothing_new(|| eye.look(), &BTreeSet::new())
 }
 
 /// What the broker's plugin has written down.

@@ -54,6 +54,15 @@ impl Eye {
         Ok(lines)
     }
 
+    /// The same without what the node keeps for itself as long as it runs: its gateway and the parents of its groups.
+    pub fn look_at_applications(&self) -> anyhow::Result<BTreeSet<String>> {
+        let gateway = format!(" dev mec{} ", self.tag);
+        let parent = format!("/edged-{}", self.tag);
+        let mut lines = self.look()?;
+        lines.retain(|line| !line.contains(&gateway) && !line.ends_with(&parent));
+        Ok(lines)
+    }
+
     fn is_ours(&self, text: &str) -> bool {
         text.contains(&format!("mec{}", self.tag))
             || text.contains(&format!("edged-{}", self.tag))
