@@ -13,6 +13,8 @@ use crate::reconcile::{Mailbox, Means, Message, Tracked, Verdict};
 
 /// Shortest pace: a probe is a question, not a load.
 const FASTEST: Duration = Duration::from_millis(50);
+/// First pause while a started program was never ready: most listen within some milliseconds. Doubles up to the pace.
+const EAGER: Duration = Duration::from_millis(10);
 /// Bytes of an answer that are looked at: `HTTP/1.1 200` and nothing more.
 const STATUS_LINE: usize = 12;
 
@@ -65,12 +67,17 @@ struct Asker {
 }
 
 impl Asker {
-    /// Tells every change between two verdicts; the bad one only after the failures that the probe allows.
+    /// Tells every change between two verdicts; the bad one only after the failures that the probe allows. Until the
+    /// first good one it asks eagerly.
     async fn watch(&self, probe: &Probe, good: Verdict, bad: Verdict) {
         let mut told = None;
         let mut failures = 0_u32;
+        let mut eager = EAGER;
         loop {
             let well = self.ask(probe).await;
+            if well {
+                eager = pace(probe);
+            }
             failures = if well { 0 } else { failures.saturating_add(1) };
             let verdict = if well {
                 Some(good)
@@ -83,7 +90,8 @@ impl Asker {
                     return;
                 }
             }
-            tokio::time::sleep(pace(probe)).await;
+            tokio::time::sleep(eager).await;
+            eager = pace(probe).min(eager * 2);
         }
     }
 

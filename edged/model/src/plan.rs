@@ -43,7 +43,11 @@ pub fn plan(wanted: &AppInstance, seen: &Observed) -> Option<Action> {
     match wanted.goal {
         Goal::Running => run(wanted.spec.restart, seen),
         Goal::Stopped => undo(seen),
-        Goal::Removed => undo(seen).or(Some(Action::Forget)),
+        // Nothing to undo is also said of a container that is still ending: it is waited for.
+        Goal::Removed => {
+            let gone = seen.container == ContainerState::Absent;
+            undo(seen).or(gone.then_some(Action::Forget))
+        }
     }
 }
 

@@ -196,3 +196,17 @@ fn from_every_state_the_plan_ends_where_it_should() {
         }
     }
 }
+
+#[test]
+fn an_app_whose_container_is_still_ending_is_not_forgotten() {
+    let ending = Observed {
+        container: ContainerState::Stopping,
+        link: true,
+        account: Some(true),
+        policy: true,
+        ..nothing()
+    };
+    for goal in [Goal::Running, Goal::Stopped, Goal::Removed] {
+        assert_eq!(plan(&app(goal), &ending), None, "{goal:?}");
+    }
+}
