@@ -1,7 +1,8 @@
 //! Create, start and exit of /bin/true: a warm worker beside `crun run` and `runc run` on the same busybox, interleaved.
 //!
-//! `unshare -m sh -c 'umount /sys/fs/cgroup/unified; cargo bench -p edged-worker --bench latency -- ROUNDS'`
-//! (crun 1.8 refuses the hybrid layout, hence the unmount in a mount namespace of its own). A peer that is not
+//! `unshare -m sh -c 'umount /sys/fs/cgroup/unified; TMPDIR=/dev/shm cargo bench -p edged-worker --bench latency -- ROUNDS'`
+//! (crun 1.8 refuses the hybrid layout, hence the unmount in a mount namespace of its own). State is kept in
+//! TMPDIR by all three: on a device RUN is a tmpfs. A peer that is not
 //! installed or fails is left out by name. The worker's figure includes the link that stands in for the guardian's.
 #![allow(
     clippy::unwrap_used,
@@ -62,6 +63,8 @@ fn main() {
         for (_, program, times) in &mut peers {
             let since = Instant::now();
             let done = Process::new(*program)
+                .arg("--root")
+                .arg(bundle.with_extension("state"))
                 .args(["run", "--bundle"])
                 .arg(&bundle)
                 .arg(format!("bench-{}-{round}", std::process::id()))
