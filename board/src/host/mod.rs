@@ -11,7 +11,6 @@ mod place;
 mod signals;
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -89,6 +88,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             "--tpm swtpm is not there yet: keys are files until measured trust is built; use --tpm none"
         );
     }
+    if let Some(seed) = &options.seed {
+        bail!(
+            "--seed {} is not taken yet: this edged keeps no fixtures of MEC 011; make instances with edgectl run",
+            seed.display()
+        );
+    }
     if !rustix::process::geteuid().is_root() {
         bail!("a node makes namespaces, links and cgroups: run this as root");
     }
@@ -139,12 +144,6 @@ impl<'a> Host<'a> {
     ) -> anyhow::Result<Self> {
         let config_arguments =
             || -> Vec<OsString> { vec!["--config".into(), folder.config().into()] };
-        let mut edged_arguments = config_arguments();
-        if let Some(seed) = &options.seed {
-            let copy = folder.path.join("seed.json");
-            fs::copy(seed, &copy).with_context(|| format!("cannot read {}", seed.display()))?;
-            edged_arguments.extend(["--seed".into(), copy.into()]);
-        }
         let daemon = |name, program: &str, arguments, identity| {
             let program = folder.program(programs, program)?;
             Daemon::new(name, program, arguments, identity, &folder.path)
@@ -156,7 +155,7 @@ impl<'a> Host<'a> {
             edged: daemon(
                 "edged",
                 "edged",
-                edged_arguments,
+                config_arguments(),
                 Identity::Edged(EDGED_UID),
             )?,
             broker: broker::daemon(folder)?,
