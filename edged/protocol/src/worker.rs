@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Refusal, Secret};
 
+/// Pieces of output of one exec that may be under way to a client that has not said it took them: 3 MiB at 48 KiB a
+/// piece. The worker then leaves the rest in the pipe, and the command waits, as it would at any slow terminal.
+pub const EXEC_WINDOW: u32 = 64;
+
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
@@ -65,6 +69,13 @@ pub enum Command {
         bytes: String,
         /// No more will come.
         end: bool,
+    },
+    /// Pieces of output were passed on: as many more may come. Harmless after the end.
+    ExecTaken {
+        /// Which exec.
+        exec: u64,
+        /// How many pieces.
+        pieces: u32,
     },
     /// End a running exec, as when its terminal has gone.
     ExecKill {

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use edged_model::ExitCode;
-use edged_protocol::worker::Stream;
+use edged_protocol::worker::{EXEC_WINDOW, Stream};
 
 use crate::Error;
 use crate::container::enter;
@@ -29,6 +29,8 @@ pub struct Exec {
     outputs: Vec<(Stream, OwnedFd)>,
     /// Reads left once the command has ended.
     last_reads: u8,
+    /// Pieces that the client can still take.
+    window: u32,
 }
 
 /// The command's own ends of its pipes.
@@ -63,6 +65,7 @@ impl Exec {
             pending: Vec::new(),
             input_ends: false,
             last_reads: LAST_READS,
+            window: EXEC_WINDOW,
             outputs: vec![(Stream::Stdout, own_output), (Stream::Stderr, own_error)],
         };
         Ok((
@@ -80,9 +83,23 @@ impl Exec {
         self.input.as_ref().filter(|_| !self.pending.is_empty())
     }
 
-    /// The pipes to read from.
+    /// The pipes to read from, while the client keeps up.
     pub fn outputs(&self) -> impl Iterator<Item = &OwnedFd> {
-        self.outputs.iter().map(|(_, fd)| fd)
+        let keeps_up = self.window > 0;
+        self.outputs
+            .iter()
+            .filter(move |_| keeps_up)
+            .map(|(_, fd)| fd)
+    }
+
+    /// A piece was sent to the client.
+    pub fn sent(&mut self) {
+        self.window = self.window.saturating_sub(1);
+    }
+
+    /// The client has passed pieces on.
+    pub fn taken(&mut self, pieces: u32) {
+        self.window = self.window.saturating_add(pieces).min(EXEC_WINDOW);
     }
 
     /// Takes input for the command.

@@ -16,6 +16,8 @@ use crate::link::worker::Worker;
 /// Input of one frame: base64 makes it 44 KiB, far below the frame's bound.
 const INPUT_PIECE: usize = 32 << 10;
 
+/// Pieces of output that are confirmed together: a quarter of the window, so that it never runs dry.
+const TAKEN_AT_ONCE: u32 = worker::EXEC_WINDOW / 4;
 /// Pause before a piece is sent again to a command that is slower than its input.
 const INPUT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -31,7 +33,7 @@ pub async fn start(
     tokio::spawn(async move {
         // Cancel-safe: output that ends first ends the input with it, and a client that goes ends both.
         tokio::select! {
-            () = output(events, &sender) => {}
+            () = output(&worker, exec, events, &sender) => {}
             () = feed(&worker, exec, input) => {}
             () = sender.closed() => {}
         }
@@ -41,7 +43,14 @@ pub async fn start(
     Ok(receiver)
 }
 
-async fn output(mut events: mpsc::Receiver<Event>, sender: &mpsc::Sender<ExecEvent>) {
+/// Passes output on and tells the worker how much was taken, so that a slow client slows the command and nobody else.
+async fn output(
+    worker: &Worker,
+    exec: u64,
+    mut events: mpsc::Receiver<Event>,
+    sender: &mpsc::Sender<ExecEvent>,
+) {
+    let mut pieces = 0;
     while let Some(event) = events.recv().await {
         let told = match event {
             Event::ExecOutput { stream, bytes, .. } => {
@@ -62,8 +71,14 @@ async fn output(mut events: mpsc::Receiver<Event>, sender: &mpsc::Sender<ExecEve
         if sender.send(told).await.is_err() {
             return;
         }
+        pieces += 1;
+        if pieces >= TAKEN_AT_ONCE {
+            // A lost line ends the exec by itself.
+            let _ = worker.order(Command::ExecTaken { exec, pieces }).await;
+            pieces = 0;
+        }
     }
-    // The worker was restarted, or the reader was too slow: how the command ended is not known.
+    // The worker was restarted: how the command ended is not known.
     let _ = sender.send(ExecEvent::Ended(ExitCode::Unknown)).await;
 }
 

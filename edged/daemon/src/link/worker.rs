@@ -12,9 +12,8 @@ use tokio::sync::{Notify, mpsc};
 use super::{Failure, Link, RECONNECT};
 use crate::reconcile::Message;
 
-/// Events of one exec that its reader has not taken: 16 MiB at the worker's 48 KiB a piece. The worker waits for its
-/// own socket, not for this reader; a reader that is further behind than this loses its exec, not the line.
-const EXEC_EVENTS: usize = 340;
+/// Events of one exec that its reader has not taken: the worker's window, the last pieces of its pipes, and its end.
+const EXEC_EVENTS: usize = 128;
 
 /// What the worker saw.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -50,6 +50,12 @@ impl Worker {
                 input,
             } => self.ask_exec(&instance, &command, input, asker),
             Command::ExecInput { exec, bytes, end } => self.exec_input(exec, &bytes, end),
+            Command::ExecTaken { exec, pieces } => {
+                if let Some(exec) = self.execs.get_mut(&exec) {
+                    exec.taken(pieces);
+                }
+                Ok(Some(Reply::Done {}))
+            }
             Command::ExecKill { exec } => {
                 // One that has ended already is not there any more, and is what was asked for.
                 self.execs

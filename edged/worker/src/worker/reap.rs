@@ -127,6 +127,9 @@ impl Worker {
             .map(crate::exec::Exec::read)
             .unwrap_or_default();
         for (stream, bytes) in pieces {
+            if let Some(exec) = self.execs.get_mut(&number) {
+                exec.sent();
+            }
             self.tell(Event::ExecOutput {
                 exec: number,
                 stream,
