@@ -51,6 +51,9 @@ pub const TEST: &[Need] = &[
 pub const BENCH: &[Need] = &[
     ("crun", "peer: containers"),
     ("runc", "peer: containers"),
+    ("containerd", "peer: start and memory"),
+    ("podman", "peer: from run to the first page"),
+    ("netavark", "podman's networks"),
     ("dnsperf", "asks names"),
     ("dnsmasq-base", "peer: names"),
     ("knot", "peer: names"),

@@ -7,12 +7,20 @@
 //! Invariants: everything a measure starts ends with it; what it makes in the kernel is gone when it ends.
 
 mod containers;
+mod dns;
 mod engine;
+mod http;
 mod machine;
+mod memory;
+mod peers;
 mod report;
+mod running;
 mod sample;
 mod scratch;
 mod shell;
+mod start;
+mod unpack;
+mod usage;
 
 use std::path::PathBuf;
 
@@ -29,6 +37,16 @@ use report::{Measure, Report};
 pub enum Name {
     /// Create, start and end of a container.
     Containers,
+    /// From `run` to the first answer over HTTP.
+    Run,
+    /// Pull and unpack of a large layer.
+    Unpack,
+    /// Memory and processor time at rest.
+    Memory,
+    /// Start of edged to ready.
+    Start,
+    /// Names.
+    Dns,
 }
 
 /// How figures are shown.
@@ -128,10 +146,20 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 fn measure(name: Name, means: &Means) -> anyhow::Result<Measure> {
     match name {
         Name::Containers => containers::measure(means),
+        Name::Run => running::measure(means),
+        Name::Unpack => unpack::measure(means),
+        Name::Memory => memory::measure(means),
+        Name::Start => start::measure(means),
+        Name::Dns => dns::measure(means),
     }
 }
 
-/// Programs as they ship but for the slow link.
+/// Programs as they ship but for the slow link, and the resolver as a program of its own.
 fn build() -> anyhow::Result<PathBuf> {
-    workspace::build(workspace::Profile::Release)
+    let programs = workspace::build(workspace::Profile::Release)?;
+    let mut command = workspace::cargo();
+    command.args(["build", "--release", "--package", "edged-dns", "--example"]);
+    command.arg(dns::SERVER);
+    crate::process::passed_through(&mut command)?;
+    Ok(programs)
 }

@@ -14,10 +14,11 @@ use crate::process;
 /// Runs each line it reads and writes its exit code. The empty version 2 hierarchy beside version 1 is taken out of
 /// its own mount namespace: crun refuses to work while it is there.
 const LOOP: &str = "umount /sys/fs/cgroup/unified 2>/dev/null
+ip link set lo up
 echo ready
 while read -r line; do eval \"$line\" </dev/null >\"$0\" 2>&1; echo $?; done";
 
-/// A shell in a mount namespace of its own.
+/// A shell in a mount namespace of its own, with a network of its own where asked for.
 #[derive(Debug)]
 pub struct Shell {
     child: Child,
@@ -29,10 +30,20 @@ pub struct Shell {
 impl Shell {
     /// Starts one whose commands write into a log of the folder.
     pub fn start(folder: &Path, name: &str) -> anyhow::Result<Self> {
+        Self::with(folder, name, &["--mount"])
+    }
+
+    /// The same, and no link or firewall rule of its commands is the machine's.
+    pub fn with_network(folder: &Path, name: &str) -> anyhow::Result<Self> {
+        Self::with(folder, name, &["--mount", "--net"])
+    }
+
+    fn with(folder: &Path, name: &str, namespaces: &[&str]) -> anyhow::Result<Self> {
         let log = folder.join(format!("{name}.log"));
         File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
         let mut child = dies_with_us(Path::new("unshare"))
-            .args(["--mount", "--propagation", "private", "sh", "-c", LOOP])
+            .args(namespaces)
+            .args(["--propagation", "private", "sh", "-c", LOOP])
             .arg(&log)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
