@@ -215,6 +215,7 @@ fn exec(
                     &mut err
                 };
                 sink.extend(STANDARD.decode(bytes).unwrap());
+                node.ask(Command::ExecTaken { exec, pieces: 1 });
             }
             Event::ExecEnded { code, .. } => {
                 return (
