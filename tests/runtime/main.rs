@@ -4,6 +4,7 @@
 
 mod contract;
 mod isolation;
+mod streams;
 mod survival;
 mod third_party;
 mod trouble;
