@@ -57,11 +57,11 @@ pub fn not_ready(name: &AppName, reason: &str) -> PlatformError {
     ))
 }
 
-/// An application that somebody else removed while it was waited for.
-pub fn removed(name: &AppName) -> PlatformError {
+/// An application that somebody else stopped or removed while it was waited for.
+pub fn taken_back(name: &AppName) -> PlatformError {
     PlatformError::new(
-        ErrorKind::NotFound,
-        format!("{name} was removed before it was ready"),
+        ErrorKind::Conflict,
+        format!("{name} was stopped or removed by somebody else before it was ready"),
     )
 }
 

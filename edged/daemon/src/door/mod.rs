@@ -157,28 +157,26 @@ impl Platform for Door {
         // Whoever removed it at once may have been faster than the first picture of it.
         let shown = self.until(|now| now.by_id(&id).cloned());
         let Ok(accepted) = tokio::time::timeout(SHOWN, shown).await else {
-            return Err(error::removed(&name));
+            return Err(error::taken_back(&name));
         };
         let accepted = accepted?;
         let Some(wait) = wait else {
             return Ok(self.view(&accepted));
         };
         let settled = self.until(|now| {
-            let Some(status) = now.by_id(&id) else {
+            let wanted = |status: &&InstanceStatus| status.instance.goal == Goal::Running;
+            let Some(status) = now.by_id(&id).filter(wanted) else {
                 return Some(None);
             };
             progress.say(format!("{name} is {}", status.state));
-            let over = status.instance.goal != Goal::Running
-                || matches!(
-                    status.state,
-                    InstanceState::Ready
-                        | InstanceState::Ended { .. }
-                        | InstanceState::BackOff { .. }
-                );
+            let over = matches!(
+                status.state,
+                InstanceState::Ready | InstanceState::Ended { .. } | InstanceState::BackOff { .. }
+            );
             over.then(|| Some(status.clone()))
         });
         let status = match tokio::time::timeout(wait, settled).await {
-            Ok(status) => status?.ok_or_else(|| error::removed(&name))?,
+            Ok(status) => status?.ok_or_else(|| error::taken_back(&name))?,
             Err(_) => self.status_of(&name)?,
         };
         match &status.state {
