@@ -11,7 +11,7 @@ use umec_tests::lab::{Lab, SOON};
 use crate::facets::{text, wait_state, web};
 
 /// Longest time in which somebody who waits learns that it is over; `run` alone would wait for a minute.
-const AT_ONCE: Duration = Duration::from_secs(20);
+const AT_ONCE: Duration = Duration::from_secs(15);
 
 #[test]
 fn whoever_waits_for_an_application_learns_that_it_was_removed() -> anyhow::Result<()> {

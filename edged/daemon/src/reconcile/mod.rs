@@ -12,6 +12,8 @@ mod message;
 mod orphans;
 mod perform;
 mod retry;
+#[cfg(test)]
+mod tests;
 mod tracked;
 mod wishes;
 mod world;
