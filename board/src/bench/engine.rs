@@ -13,6 +13,7 @@ use edged_model::{Digest, InstanceId, Lease, LeaseNumber, Limits};
 use edged_protocol::worker::{Command, ContainerNetwork, ContainerSpec, Event, LayerSource, Reply};
 use edged_protocol::{Frame, decode, encode};
 
+use super::scratch::Scratch;
 use crate::client::until;
 use crate::host::dies_with_us;
 use crate::process;
@@ -28,6 +29,8 @@ pub struct Engine {
     child: Child,
     program: PathBuf,
     folder: PathBuf,
+    /// Its RUN, in memory as on a device.
+    run: Scratch,
     connection: BufReader<UnixStream>,
     events: VecDeque<Event>,
     last_id: u64,
@@ -37,9 +40,11 @@ impl Engine {
     /// Starts one and connects to it.
     pub fn start(programs: &Path, folder: &Path, cgroup: &str) -> anyhow::Result<Self> {
         fs::create_dir_all(folder.join("state/edged/content/blobs/sha256"))?;
-        let base = folder.display();
+        let run = Scratch::in_memory("worker")?;
         let config = format!(
-            "version = 1\n[node]\nstate = \"{base}/state\"\nrun = \"{base}/run\"\nuid = 0\ncgroup = \"{cgroup}\"\n"
+            "version = 1\n[node]\nstate = \"{}/state\"\nrun = \"{}\"\nuid = 0\ncgroup = \"{cgroup}\"\n",
+            folder.display(),
+            run.path().display()
         );
         fs::write(folder.join("edged.toml"), config)?;
         let log = fs::File::create(folder.join("worker.log"))?;
@@ -52,7 +57,7 @@ impl Engine {
             .stderr(log)
             .spawn()
             .context("cannot start edged-worker")?;
-        let socket = folder.join("run/worker.sock");
+        let socket = run.path().join("worker.sock");
         let stream = until(PATIENCE, || Ok(Some(UnixStream::connect(&socket)?)))
             .context("edged-worker does not listen")?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -60,6 +65,7 @@ impl Engine {
             child,
             program,
             folder: folder.to_owned(),
+            run,
             connection: BufReader::new(stream),
             events: VecDeque::new(),
             last_id: 0,
@@ -69,6 +75,12 @@ impl Engine {
     /// Its process number.
     pub fn pid(&self) -> anyhow::Result<i32> {
         Ok(i32::try_from(self.child.id())?)
+    }
+
+    /// The specification that it wrote for a container.
+    pub fn specification(&self, instance: &InstanceId) -> PathBuf {
+        let containers = self.run.path().join("worker");
+        containers.join(instance.as_str()).join("config.json")
     }
 
     /// Puts an archive into the content store and returns its digest and its size.
@@ -135,7 +147,7 @@ impl Engine {
 
     /// Stands in for the guardian: something named eth0 inside, whose both ends stay there.
     pub fn attach(&self, instance: &InstanceId) -> anyhow::Result<()> {
-        let netns = self.folder.join("run/netns").join(instance.as_str());
+        let netns = self.run.path().join("netns").join(instance.as_str());
         process::output(
             Program::new("nsenter")
                 .arg(format!("--net={}", netns.display()))

@@ -15,7 +15,16 @@ pub struct Scratch {
 impl Scratch {
     /// Makes one, named after the measure.
     pub fn new(name: &str) -> anyhow::Result<Self> {
-        let path = std::env::temp_dir().join(format!("board-bench-{}-{name}", std::process::id()));
+        Self::beneath(&std::env::temp_dir(), name)
+    }
+
+    /// The same in memory, as /run is on a device.
+    pub fn in_memory(name: &str) -> anyhow::Result<Self> {
+        Self::beneath(Path::new("/dev/shm"), name)
+    }
+
+    fn beneath(parent: &Path, name: &str) -> anyhow::Result<Self> {
+        let path = parent.join(format!("board-bench-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         fs::set_permissions(&path, Permissions::from_mode(0o755))?;
         Ok(Self { path })
