@@ -35,30 +35,25 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
     let dnsmasq = dnsmasq(&scratch);
     std::thread::sleep(SETTLE);
     let mut rows = Vec::new();
-    let before = each(&node, usage::proportional_memory)?;
-    let sum: f64 = before.iter().sum();
-    rows.push(Row::single(
-        "three processes, no application",
-        "MiB PSS",
-        sum,
-    ));
-    for (name, value) in PROCESSES.iter().zip(&before) {
-        rows.push(Row::single(
-            format!("  of these: {name}"),
-            "MiB PSS",
-            *value,
-        ));
-    }
+    let sum = memory(&node, "no application", &mut rows)?;
     let busy_before = each(&node, processor_seconds)?;
     std::thread::sleep(IDLE);
-    let busy: f64 =
-        each(&node, processor_seconds)?.iter().sum::<f64>() - busy_before.iter().sum::<f64>();
-    let share = busy / IDLE.as_secs_f64() * 100.0;
+    let busy = each(&node, processor_seconds)?;
+    let share = |before: f64, after: f64| (after - before) / IDLE.as_secs_f64() * 100.0;
+    let all = share(busy_before.iter().sum(), busy.iter().sum());
     rows.push(Row::single(
         "three processes, idle for 60 s",
         "% of core",
-        share,
+        all,
     ));
+    for ((name, before), after) in PROCESSES.iter().zip(&busy_before).zip(&busy) {
+        let value = share(*before, *after);
+        rows.push(Row::single(
+            format!("  of these: {name}"),
+            "% of core",
+            value,
+        ));
+    }
     let peers = [
         ("containerd", containerd.map(|peer| peer.0)),
         ("dnsmasq", dnsmasq),
@@ -83,20 +78,7 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
         node.verb(&["run", "--name", &format!("idle-{number}"), &reference])?;
     }
     std::thread::sleep(SETTLE);
-    let after = each(&node, usage::proportional_memory)?;
-    let sum_after: f64 = after.iter().sum();
-    rows.push(Row::single(
-        "three processes, ten applications",
-        "MiB PSS",
-        sum_after,
-    ));
-    for (name, value) in PROCESSES.iter().zip(&after) {
-        rows.push(Row::single(
-            format!("  of these: {name} "),
-            "MiB PSS",
-            *value,
-        ));
-    }
+    let sum_after = memory(&node, "ten applications", &mut rows)?;
     let each_more = (sum_after - sum) / f64::from(APPS);
     rows.push(Row::single(
         "more for each application",
@@ -111,10 +93,30 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
         notes: vec![
             "After the tenth application edged has also served eleven SSH connections and a pull."
                 .to_owned(),
+            "What is from a file is program text, which the kernel drops and reads again as it needs memory.".to_owned(),
+            "A link or a firewall rule that somebody else on the machine changes wakes the guardian.".to_owned(),
             "PSS divides shared pages among those who map them; processor time is from schedstat."
                 .to_owned(),
         ],
     })
+}
+
+/// Rows of the three processes' memory; their sum.
+fn memory(node: &Node, when: &str, rows: &mut Vec<Row>) -> anyhow::Result<f64> {
+    let all = each(node, usage::proportional_memory)?;
+    let sum: f64 = all.iter().sum();
+    let name = format!("three processes, {when}");
+    rows.push(Row::single(name, "MiB PSS", sum));
+    for (name, value) in PROCESSES.iter().zip(&all) {
+        rows.push(Row::single(
+            format!("  of these: {name}"),
+            "MiB PSS",
+            *value,
+        ));
+    }
+    let own = each(node, usage::own_memory)?.iter().sum();
+    rows.push(Row::single("  of these: not from a file", "MiB PSS", own));
+    Ok(sum)
 }
 
 fn each(node: &Node, look: impl Fn(i32) -> anyhow::Result<f64>) -> anyhow::Result<Vec<f64>> {

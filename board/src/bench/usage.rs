@@ -10,6 +10,11 @@ pub fn proportional_memory(pid: i32) -> anyhow::Result<f64> {
     mebibytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
 }
 
+/// The part of it that is not a file's: what only the process's end gives back, MiB.
+pub fn own_memory(pid: i32) -> anyhow::Result<f64> {
+    mebibytes(&format!("/proc/{pid}/smaps_rollup"), "Pss_Anon:")
+}
+
 /// The most memory that was resident at once, MiB.
 pub fn peak_memory(pid: i32) -> anyhow::Result<f64> {
     mebibytes(&format!("/proc/{pid}/status"), "VmHWM:")
