@@ -25,6 +25,8 @@ pub const BUILD: &[Need] = &[
 /// To run a node.
 pub const HOST: &[Need] = &[
     ("mosquitto", "the broker"),
+    ("nftables", "nft, with which the guardian replaces its table"),
+    ("ca-certificates", "the authorities of public registries"),
     ("openssh-client", "makes the operator's key"),
 ];
 
@@ -42,8 +44,9 @@ pub const DEMO: &[Need] = &[
 pub const TEST: &[Need] = &[
     ("busybox-static", "programs for images of the tests"),
     ("iproute2", "looks at links and namespaces"),
-    ("nftables", "looks at the firewall"),
-    ("jq", "reads answers in scripts"),
+    ("knot-dnsutils", "kdig asks names in ways that dig does not"),
+    ("zstd", "packs archives"),
+    ("util-linux", "script, unshare and nsenter"),
     ("libfaketime", "makes a node's clock jump"),
 ];
 
