@@ -49,10 +49,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let begun = Instant::now();
     let result = show(&programs, &program, &scratch.0);
     if result.is_ok() {
-        println!(
-            "✓ done in {:.1} s; nothing is left behind",
-            begun.elapsed().as_secs_f64()
-        );
+        println!("✓ done in {:.1} s", begun.elapsed().as_secs_f64());
         println!("\nLook around yourself:");
         println!(
             "  cargo board host --plain-http   a node until Ctrl-C; its line of JSON says where everything is"
@@ -129,7 +126,10 @@ fn show(programs: &Path, program: &Path, scratch: &Path) -> anyhow::Result<()> {
             Ok(node.dig(&page.name, "A")?.is_empty().then_some(()))
         })
     })?;
-    step("stop the node", || node.stop())
+    step(
+        "stop the node: links, groups, mounts and accounts go with it",
+        || node.stop(),
+    )
 }
 
 /// Publishes until the page shows everything: the application may still be about to subscribe.

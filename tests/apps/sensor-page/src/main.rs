@@ -5,7 +5,7 @@
 //! Without the platform's variables (`MEC_…`, `MQTT_…`) it still serves its page: each part is done where its
 //! variables are there. A platform or broker that is away is asked again later; the page never stops.
 //!
-//! Threads: the page (main), the bus, the announcement. They share [`readings::Readings`] and nothing else.
+//! Threads: the page (main), the bus, the announcement, the signals. They share [`readings::Readings`] and nothing else.
 
 mod broker;
 mod http;
@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::thread;
 
 use readings::Readings;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 /// Where the page is served unless `PORT` says otherwise; above 1023, so that no capability is needed.
 const PORT: u16 = 8080;
@@ -27,6 +29,14 @@ fn main() -> anyhow::Result<()> {
         Ok(text) => text.parse()?,
         Err(_) => PORT,
     };
+    // Process 1 of a container has no default for signals: without this, every stop would wait for the SIGKILL.
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            println!("asked to end");
+            std::process::exit(0);
+        }
+    });
     let readings = Arc::new(Readings::new());
     match broker::Account::from_environment()? {
         Some(account) => {
