@@ -10,8 +10,9 @@
 //! neither sees one line that says so.
 //!
 //! An `x-deviations` entry is `{path: POINTER, reason: SENTENCE}`. POINTER is a JSON pointer into ETSI's document (into
-//! ours for what ETSI does not have), `*` stands for one segment, and it covers everything below it. A path item whose
-//! name in ETSI's document is different says it in `x-etsi-path`.
+//! ours for what ETSI does not have), `*` stands for one segment, and it covers everything below it. Where both sides
+//! refer to a named schema, the place is ETSI's name of it; where ours says it in place, the place is that one. A path
+//! item whose name in ETSI's document is different says it in `x-etsi-path`.
 
 mod compare;
 mod corrections;

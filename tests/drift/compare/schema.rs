@@ -98,15 +98,17 @@ impl<'a> Comparison<'a> {
     ) -> anyhow::Result<()> {
         let ours = self.follow(self.ours, ours)?;
         let theirs = self.follow(self.theirs, theirs)?;
-        // A named schema is reported under its name, once for each schema of ours that stands for it.
-        let place = theirs.pointer.unwrap_or(place).to_owned();
-        let mine = ours.pointer.map_or_else(
-            || format!("inline at {place}"),
-            |pointer| format!("{}#{pointer}", ours.document),
-        );
-        if theirs.pointer.is_some() && !self.seen.insert((mine, place.clone())) {
-            return Ok(());
-        }
+        // Two named schemas are compared once, under ETSI's name; what one side says in place is of that place.
+        let place = match (ours.pointer, theirs.pointer) {
+            (Some(mine), Some(name)) => {
+                let mine = format!("{}#{mine}", ours.document);
+                if !self.seen.insert((mine, name.to_owned())) {
+                    return Ok(());
+                }
+                name.to_owned()
+            }
+            _ => place.to_owned(),
+        };
         let (mine, expected) = (Facts::of(self.ours, ours)?, Facts::of(self.theirs, theirs)?);
         self.one_by_one(&mine, &expected, &place);
         let keyed = |facts: &Facts<'a>| {
