@@ -191,6 +191,23 @@ fn bundle(
     *config.get_mut("ociVersion").context("no version")? = json!("1.0.2");
     let root = config.get_mut("root").context("no root")?;
     *root = json!({ "path": own.join("root"), "readonly": true });
+    // A namespace that our worker had made already is the peer's to make.
+    let namespaces = config.pointer_mut("/linux/namespaces");
+    for namespace in namespaces
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        namespace
+            .as_object_mut()
+            .context("no namespace")?
+            .remove("path");
+    }
+    let ids = json!([{ "containerID": 0, "hostID": FIRST_UID, "size": 65_536 }]);
+    let linux = config.get_mut("linux").and_then(Value::as_object_mut);
+    let linux = linux.context("no linux")?;
+    linux.insert("uidMappings".to_owned(), ids.clone());
+    linux.insert("gidMappings".to_owned(), ids);
     fs::create_dir_all(own.join("etc/secrets"))?;
     let mounts = config.get_mut("mounts").and_then(Value::as_array_mut);
     for mount in mounts.into_iter().flatten() {
