@@ -114,7 +114,7 @@ async fn send(worker: &Worker, exec: u64, bytes: String, end: bool) -> bool {
         {
             Ok(()) => return true,
             Err(Failure::Refused(refusal)) if refusal.transient => {
-                tokio::time::sleep(INPUT_PAUSE).await
+                tokio::time::sleep(INPUT_PAUSE).await;
             }
             Err(error) => {
                 tracing::debug!(%error, exec, "the command takes no more input");

@@ -83,7 +83,7 @@ impl Bench {
             _folder: folder,
         };
         let ids: Vec<InstanceId> = bench.reconciler.instances.keys().cloned().collect();
-        bench.reconciler.world.worker = Some(bench.seen(&[]));
+        bench.reconciler.world.worker = Some(Bench::seen(&[]));
         for id in ids {
             let instance = Arc::clone(&bench.of(&id).instance);
             bench.reconciler.world.set_account(&instance, true);
@@ -92,7 +92,7 @@ impl Bench {
         bench
     }
 
-    fn seen(&self, containers: &[(&InstanceId, ContainerState)]) -> worker::Seen {
+    fn seen(containers: &[(&InstanceId, ContainerState)]) -> worker::Seen {
         worker::Seen {
             cgroups: CgroupLayout::V2,
             layers: BTreeSet::new(),
@@ -239,7 +239,7 @@ async fn an_end_that_nobody_told_is_counted_when_the_worker_is_back() {
     let (mut bench, id) = one(RestartPolicy::Always).await;
     bench.reconciler.take(Message::WorkerDown);
     let code = ExitCode::Unknown;
-    let seen = bench.seen(&[(&id, ContainerState::Exited { code })]);
+    let seen = Bench::seen(&[(&id, ContainerState::Exited { code })]);
     bench.reconciler.take(Message::WorkerUp(seen));
     assert_eq!(
         (bench.of(&id).restarts, bench.of(&id).last_exit),
