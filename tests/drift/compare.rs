@@ -1,6 +1,8 @@
 //! Paths, operations, parameters, bodies and answers of two documents, both ways.
 
 mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 

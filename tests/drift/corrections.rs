@@ -338,3 +338,15 @@ fn a_correction_in_words_that_nobody_taught_us_is_refused() {
     let refusal = apply(&corrections, "a.yaml", json!({"a": {"b": 1}}));
     assert!(format!("{:?}", refusal.err()).contains("something better"));
 }
+
+#[test]
+fn bodies_are_unwrapped_and_empty_ones_taken_away() -> anyhow::Result<()> {
+    let media = |schema: Value| json!({"content": {"application/json": {"schema": schema}}});
+    let paths = |first: Value, second: Value| json!({"paths": {"/a": {"post": {"responses": {"200": first, "204": second}}}}});
+    let corrections = json!({"general": [{"id": "unwrap-json-bodies"}]});
+    let wrapped = media(json!({"type": "object", "properties": {"A": {"$ref": "#/a"}}}));
+    let raw = paths(wrapped, media(json!({"type": "object", "properties": {}})));
+    let corrected = apply(&corrections, "a.yaml", raw)?;
+    assert_eq!(corrected, paths(media(json!({"$ref": "#/a"})), json!({})));
+    Ok(())
+}

@@ -2,8 +2,8 @@
 //!
 //! For: two kinds of faults. `shape`, `references` and `examples` read our documents alone. `compare` reads ETSI's file
 //! named in a document's `x-source`, applies `corrections.yaml` to it and compares both ways: paths, methods,
-//! parameters, bodies, answers and, recursively, schemas (type, properties, required, enum, format, items, alternatives,
-//! minItems, additionalProperties). Each difference must be covered by an entry of the document's `x-deviations`, and
+//! parameters, bodies, answers and, recursively, schemas (type, properties, required, enum, format, items,
+//! alternatives, minItems, additionalProperties). Each difference must be covered by an entry of the document's `x-deviations`, and
 //! each entry must cover a difference. Refuses: to write, to fetch, to compare prose, headers or number ranges.
 //!
 //! ETSI's files are looked for in `ETSI_MEC_DIR`, else in ../shared/etsi-mec beside the repository. Someone who has

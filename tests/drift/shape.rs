@@ -26,6 +26,9 @@ pub fn faults(document: &Document) -> Vec<String> {
             fault(format!("{member} is missing"));
         }
     }
+    if document.name.starts_with("mec") && document.text("x-source").is_none() {
+        fault("x-source is missing: say which of ETSI's files it is compared with".into());
+    }
     let Some(paths) = root.get("paths").and_then(Value::as_object) else {
         fault("it has no paths".into());
         return faults;
