@@ -35,6 +35,9 @@ struct Turn {
     processor_us: f64,
 }
 
+/// One of the two.
+type Pick = fn(&(f64, f64)) -> f64;
+/// Processor time and latency, microseconds, of every turn of every server.
 type Seen = RefCell<BTreeMap<String, Vec<(f64, f64)>>>;
 
 pub fn measure(means: &Means) -> anyhow::Result<Measure> {
@@ -74,14 +77,11 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
     let seen = seen.into_inner();
     // Ours first, as the comparison needs it.
     let order: Vec<String> = table.iter().map(|row| row.who.clone()).collect();
-    for (what, unit, pick) in [
-        (
-            "processor time",
-            "us/query",
-            pick_processor as fn(&(f64, f64)) -> f64,
-        ),
-        ("mean latency", "us", pick_latency),
-    ] {
+    let picks: [(&str, &'static str, Pick); 2] = [
+        ("processor time", "us/query", |turn| turn.0),
+        ("mean latency", "us", |turn| turn.1),
+    ];
+    for (what, unit, pick) in picks {
         let samples = |who: &String| -> Option<Samples> {
             Some(seen.get(who)?.iter().skip(1).map(pick).collect())
         };
@@ -102,14 +102,6 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
             "p95 of queries/s is of turns of three seconds.".to_owned(),
         ],
     })
-}
-
-fn pick_processor(turn: &(f64, f64)) -> f64 {
-    turn.0
-}
-
-fn pick_latency(turn: &(f64, f64)) -> f64 {
-    turn.1
 }
 
 fn name(number: u16) -> String {

@@ -14,7 +14,6 @@ use super::shell::Shell;
 use super::{Means, http};
 use crate::client::{Node, until};
 use crate::image::Image;
-use crate::process;
 use crate::registry::Registry;
 
 /// Each costs a second and a half, most of it podman's.
