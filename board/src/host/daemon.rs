@@ -223,6 +223,11 @@ impl Daemon {
         self.restart_at
     }
 
+    /// Whether it has to be started again now.
+    pub fn is_due(&self) -> bool {
+        self.restart_at.is_some_and(|at| at <= Instant::now())
+    }
+
     /// Asks it to end, and makes it end after the grace.
     pub fn stop(&mut self) {
         self.restart_at = None;

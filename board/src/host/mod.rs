@@ -175,12 +175,7 @@ impl<'a> Host<'a> {
         self.guardian.wait_ready()?;
         self.worker.wait_ready()?;
         self.wait_gateway()?;
-        broker::prepare(
-            self.folder,
-            &self.config,
-            self.place.ports,
-            &mut self.edged_command(Identity::Root),
-        )?;
+        self.prepare_broker()?;
         self.broker.start()?;
         self.broker.wait_ready()?;
         if signals.stop() {
@@ -211,6 +206,11 @@ impl<'a> Host<'a> {
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
+    }
+
+    fn prepare_broker(&self) -> anyhow::Result<()> {
+        let mut edged = self.edged_command(Identity::Root);
+        broker::prepare(self.folder, &self.config, self.place.ports, &mut edged)
     }
 
     fn edged_command(&self, identity: Identity) -> Command {
@@ -272,9 +272,13 @@ impl<'a> Host<'a> {
             self.wait(signals)?;
             signals.clear();
             self.collect();
+            if self.broker.is_due() {
+                // A killed mosquitto may leave half a file of accounts: edged writes the first one again then.
+                self.prepare_broker()?;
+            }
             for daemon in self.daemons() {
                 daemon.take_notifications();
-                if daemon.restart_at().is_some_and(|at| at <= Instant::now()) {
+                if daemon.is_due() {
                     eprintln!("board: starting {} again", daemon.name());
                     daemon.start()?;
                 }

@@ -280,7 +280,7 @@ pub fn write(
     let config = folder.join(CONFIG_FILE);
     fs::write(&config, render(options)?).map_err(failed(&config))?;
     let security = &options.security_file;
-    if !security.try_exists().map_err(failed(security))? {
+    if !is_whole(security).map_err(failed(security))? {
         let text = render_security(admin, password)?;
         // Whole or not there: a broker refuses to start from half a file.
         let new = security.with_extension("first");
@@ -296,6 +296,19 @@ pub fn write(
         }
     }
     Ok(config)
+}
+
+/// Whether the plugin's file is there and can be read. mosquitto 2.0.11 renames its new file before it has written out
+/// the end of it: killed in between, it leaves an empty one and would refuse everybody for ever. The accounts in it are
+/// lost then; edged grants them again.
+fn is_whole(path: &Path) -> io::Result<bool> {
+    match fs::read(path) {
+        Ok(text) => {
+            Ok(serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&text).is_ok())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
@@ -438,5 +451,19 @@ mod tests {
         let first = fs::read(&options.security_file).unwrap();
         write(folder.path(), &options, &admin, &Secret::new("b"), None).unwrap();
         assert_eq!(fs::read(&options.security_file).unwrap(), first);
+    }
+
+    #[test]
+    fn half_a_file_of_accounts_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = options();
+        options.security_file = folder.path().join(SECURITY_FILE);
+        let admin: Username = "edged".parse().unwrap();
+        for half in ["", "{\"clients\": ["] {
+            fs::write(&options.security_file, half).unwrap();
+            write(folder.path(), &options, &admin, &Secret::new("a"), None).unwrap();
+            let text = fs::read_to_string(&options.security_file).unwrap();
+            assert!(text.contains("\"edged\""), "after {half:?}: {text}");
+        }
     }
 }
