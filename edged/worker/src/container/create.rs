@@ -49,10 +49,9 @@ pub fn create(
     fs::set_permissions(&place.dir, fs::Permissions::from_mode(0o710))
         .map_err(Error::path("set the mode of", &place.dir))?;
     etc::write_top(place, wanted)?;
-    let ids = root::id_map(wanted.first_uid)?;
+    let ids = root::user_namespace(wanted.first_uid)?;
     let upper = wanted.writable.then_some(wanted.limits.memory.0 / 2);
     let mounted = root::mount(node, place, &wanted.layers, &ids, wanted.first_uid, upper)?;
-    drop(ids);
     let inside = rustix::fs::open(
         &mounted,
         OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
@@ -68,7 +67,8 @@ pub fn create(
         etc::write_secrets(place, wanted, &identity)?;
     }
 
-    let bundle = spec::build(place, wanted, &identity, &env, cgroup::counts_swap(layout))
+    let swap = cgroup::counts_swap(layout);
+    let bundle = spec::build(place, wanted, &identity, &env, ids.as_fd(), swap)
         .map_err(Error::runtime("describe the container"))?;
     let config = place.dir.join("config.json");
     bundle

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use edged_config::Node;
 use edged_model::Digest;
+use nix::sched::CloneFlags;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
     OpenTreeFlags, UnmountFlags,
@@ -23,6 +24,8 @@ use crate::place::{self, Place};
 
 /// Layers of one image: overlayfs takes 500, images have up to 127.
 const LAYERS_MAX: usize = 128;
+/// Stack of a child that only ends.
+const CHILD_STACK: usize = 16 << 10;
 /// Makes the worker's folders and a private mount of its own, so that no other mount namespace of the
 /// host keeps a copy of what is mounted beneath it. Idempotent.
 pub fn prepare(node: &Node) -> Result<(), Error> {
@@ -229,36 +232,18 @@ fn attach_shifted(source: &Path, target: &Path, ids: &OwnedFd) -> Result<(), Err
     attach(&tree, target)
 }
 
-/// A user namespace that holds nothing but the map 0.. to `first_uid`.. of 65,536 ids.
-pub fn id_map(first_uid: u32) -> Result<OwnedFd, Error> {
-    let (ready, go) = rustix::pipe::pipe().map_err(Error::kernel("make a pipe"))?;
-    // SAFETY: this process has a single thread, and the child only makes system calls.
-    let child = match unsafe { nix::unistd::fork() }.map_err(Error::kernel("fork"))? {
-        nix::unistd::ForkResult::Child => {
-            // SAFETY: plain system calls; _exit runs nothing of the parent's. The child waits to be killed.
-            unsafe {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                let made = libc::unshare(libc::CLONE_NEWUSER);
-                libc::write(go.as_raw_fd(), c"+".as_ptr().cast(), usize::from(made == 0));
-                libc::close(go.as_raw_fd());
-                loop {
-                    libc::pause();
-                }
-            }
-        }
-        nix::unistd::ForkResult::Parent { child } => child,
-    };
-    drop(go);
+/// A user namespace that holds nothing but the map 0.. to `first_uid`.. of 65,536 ids: the container's own, and the one
+/// that shifts the ids of its layers.
+pub fn user_namespace(first_uid: u32) -> Result<OwnedFd, Error> {
+    let mut stack = [0; CHILD_STACK];
+    let flags = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
+    // SAFETY: the child runs on a stack of its own, ends at once, and this process stands still until it has.
+    let child =
+        unsafe { nix::sched::clone(Box::new(|| 0), &mut stack, flags, Some(libc::SIGCHLD)) }
+            .map_err(Error::kernel(
+                "make a user namespace (see user.max_user_namespaces)",
+            ))?;
     let fill = || -> Result<OwnedFd, Error> {
-        let mut byte = [0];
-        if rustix::io::read(&ready, &mut byte)
-            .map_err(Error::kernel("wait for a user namespace"))?
-            != 1
-        {
-            return Err(Error::Busy(
-                "the kernel makes no user namespace; see user.max_user_namespaces".to_owned(),
-            ));
-        }
         for map in ["uid_map", "gid_map"] {
             let path = PathBuf::from(format!("/proc/{child}/{map}"));
             fs::write(&path, format!("0 {first_uid} {IDS}\n"))
@@ -269,8 +254,8 @@ pub fn id_map(first_uid: u32) -> Result<OwnedFd, Error> {
             .map(OwnedFd::from)
             .map_err(Error::path("open", &path))
     };
+    // A child that has ended is in its namespace until it is waited for.
     let filled = fill();
-    let _ = nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL);
     let _ = nix::sys::wait::waitpid(child, None);
     filled
 }

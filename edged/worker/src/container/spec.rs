@@ -1,5 +1,6 @@
 //! The OCI runtime specification of a container (runtime-spec 1.2, config.md and config-linux.md).
 
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use edged_protocol::worker::ContainerSpec;
@@ -53,7 +54,7 @@ const READ_ONLY: [&str; 5] = [
     "/proc/sys",
     "/proc/sysrq-trigger",
 ];
-/// Namespaces of its own, every kind but time.
+/// Namespaces of its own, every kind but time. The one of users is made and mapped beforehand, with its layers.
 const NAMESPACES: [LinuxNamespaceType; 7] = [
     LinuxNamespaceType::User,
     LinuxNamespaceType::Pid,
@@ -84,12 +85,13 @@ pub fn environment(spec: &ContainerSpec, identity: &Identity) -> Vec<String> {
     env
 }
 
-/// The whole specification.
+/// The whole specification, for a libcontainer that is started with this user namespace open.
 pub fn build(
     place: &Place,
     spec: &ContainerSpec,
     identity: &Identity,
     env: &[String],
+    user_namespace: BorrowedFd<'_>,
     swap: bool,
 ) -> Result<Spec, OciSpecError> {
     SpecBuilder::default()
@@ -103,7 +105,7 @@ pub fn build(
         )
         .process(process(spec, identity, env)?)
         .mounts(mounts(place, spec)?)
-        .linux(linux(place, spec, swap)?)
+        .linux(linux(place, spec, user_namespace, swap)?)
         .build()
 }
 
@@ -200,7 +202,12 @@ fn mount(kind: &str, source: &Path, target: &str, options: &str) -> Result<Mount
         .build()
 }
 
-fn linux(place: &Place, spec: &ContainerSpec, swap: bool) -> Result<Linux, OciSpecError> {
+fn linux(
+    place: &Place,
+    spec: &ContainerSpec,
+    user_namespace: BorrowedFd<'_>,
+    swap: bool,
+) -> Result<Linux, OciSpecError> {
     let map = LinuxIdMappingBuilder::default()
         .container_id(0_u32)
         .host_id(spec.first_uid)
@@ -208,7 +215,13 @@ fn linux(place: &Place, spec: &ContainerSpec, swap: bool) -> Result<Linux, OciSp
         .build()?;
     let mut namespaces = Vec::new();
     for kind in NAMESPACES {
-        namespaces.push(LinuxNamespaceBuilder::default().typ(kind).build()?);
+        let namespace = LinuxNamespaceBuilder::default().typ(kind);
+        let namespace = if kind == LinuxNamespaceType::User {
+            namespace.path(format!("/proc/self/fd/{}", user_namespace.as_raw_fd()))
+        } else {
+            namespace
+        };
+        namespaces.push(namespace.build()?);
     }
     let mut linux = LinuxBuilder::default()
         .namespaces(namespaces)
