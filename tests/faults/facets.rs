@@ -81,11 +81,17 @@ pub fn whole(lab: &Lab, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The firewall's table of the node.
+/// The firewall's table of the node, without its counters.
 pub fn rules(lab: &Lab) -> anyhow::Result<String> {
     let folder = lab.node.line.dir.to_string_lossy().into_owned();
     let (_, tag) = folder.rsplit_once('-').context("not a temporary folder")?;
-    process::output(Command::new("nft").args(["list", "table", "inet", &format!("mec{tag}")]))
+    process::output(Command::new("nft").args([
+        "--stateless",
+        "list",
+        "table",
+        "inet",
+        &format!("mec{tag}"),
+    ]))
 }
 
 /// The node without any application, after its first one has been there: folders that all share stay.
