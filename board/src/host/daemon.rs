@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use crate::process;
 
 /// Between an end and the next start: systemd's default `RestartSec`.
-const RESTART: Duration = Duration::from_millis(100);
+const RESTART: Duration = Duration::from_millis(50);
 /// Longest pause where a process ends again and again before it is ready.
 const RESTART_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for `READY=1`: a debug build on a busy machine needs two seconds.
