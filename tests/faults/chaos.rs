@@ -28,7 +28,8 @@ impl Dice {
     }
 
     fn one_of<'a>(&mut self, all: &[&'a str]) -> &'a str {
-        all[self.below(all.len())]
+        let index = self.below(all.len());
+        all.get(index).copied().unwrap_or_default()
     }
 }
 
@@ -86,7 +87,7 @@ fn trouble(lab: &Lab, done: &[String]) -> String {
         let log = std::fs::read_to_string(log).unwrap_or_default();
         let last: Vec<&str> = log.lines().rev().take(LAST_LINES).collect();
         let last: Vec<&str> = last.into_iter().rev().collect();
-        told += &format!("\n--- {process}\n{}", last.join("\n"));
+        told.push_str(&["\n---", process, "\n", &last.join("\n")].concat());
     }
     told
 }
