@@ -62,7 +62,7 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
     rows.push(Row::missing(
         "docker run",
         "ms",
-        "docker's engine needs rights over resource limits that not every machine has; podman stands for it",
+        "its engine is not among the packages that cargo board installs; podman stands for it",
     ));
     node.stop()?;
     Ok(Measure {
