@@ -4,7 +4,7 @@
 //! of a program. The child keeps only the descriptors it is given, dies with the worker, and reports one line of JSON.
 
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 /// Longest report: a process id, or one sentence.
-const REPORT_MAX: usize = 64 << 10;
+const REPORT_MAX: u64 = 64 << 10;
 
 /// Whether this process is a helper.
 static IS_HELPER: AtomicBool = AtomicBool::new(false);
@@ -38,13 +38,6 @@ pub struct Helper {
     /// When it is given up.
     pub deadline: Instant,
     report: OwnedFd,
-    said: Vec<u8>,
-}
-
-impl AsFd for Helper {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.report.as_fd()
-    }
 }
 
 impl Helper {
@@ -64,7 +57,6 @@ impl Helper {
                 Ok(Self {
                     pid: child,
                     report,
-                    said: Vec::new(),
                     deadline: Instant::now() + limit,
                 })
             }
@@ -86,19 +78,12 @@ impl Helper {
         let _ = nix::sys::signal::kill(self.pid, Signal::SIGKILL);
     }
 
-    /// Reads on; whether the report is whole. What is left for the child then is to end, which nobody has to wait for.
-    pub fn has_reported(&mut self) -> bool {
-        let left = REPORT_MAX.saturating_sub(self.said.len());
-        let left = u64::try_from(left).unwrap_or_default();
-        let _ = io::Read::take(ReadFd(&self.report), left).read_to_end(&mut self.said);
-        self.said.ends_with(b"\n")
-    }
-
-    /// What came of it, once the child has reported or ended. The pipe may be open elsewhere still (a container that
-    /// waits for its start is a child of the child), so its end is not waited for: a report always fits the pipe.
-    pub fn outcome<T: DeserializeOwned>(mut self) -> Result<T, Refusal> {
-        self.has_reported();
-        match serde_json::from_slice::<Report<T>>(&self.said) {
+    /// What came of it, once the child has ended. The pipe may be open elsewhere still (a container that waits for
+    /// its start is a child of the child), so its end is not waited for: a report always fits the pipe.
+    pub fn outcome<T: DeserializeOwned>(self) -> Result<T, Refusal> {
+        let mut said = Vec::new();
+        let _ = io::Read::take(ReadFd(&self.report), REPORT_MAX).read_to_end(&mut said);
+        match serde_json::from_slice::<Report<T>>(&said) {
             Ok(Report::Done(value)) => Ok(value),
             Ok(Report::Refused(refusal)) => Err(refusal),
             Err(_) => Err(Refusal {
@@ -163,8 +148,7 @@ fn tell<T: Serialize>(sink: OwnedFd, result: Result<T, Error>) {
         Ok(value) => Report::Done(value),
         Err(error) => Report::Refused(error.into()),
     };
-    if let Ok(mut line) = serde_json::to_vec(&report) {
-        line.push(b'\n');
+    if let Ok(line) = serde_json::to_vec(&report) {
         let _ = std::fs::File::from(sink).write_all(&line);
     }
 }

@@ -36,14 +36,6 @@ pub struct Job {
     askers: Vec<Asker>,
 }
 
-impl Job {
-    /// Whether it is done before its helper has ended: an application's start waits for it. Everything else answers
-    /// when nothing is left of its work, the helper included.
-    pub(super) fn ends_with_its_report(&self) -> bool {
-        matches!(self.kind, Kind::Create(_) | Kind::Start(_))
-    }
-}
-
 #[derive(Debug, Clone)]
 enum Kind {
     Unpack(Digest),
@@ -185,7 +177,7 @@ impl Worker {
         Ok(())
     }
 
-    /// A helper has reported or ended.
+    /// A helper has ended.
     pub(super) fn finish(&mut self, job: Job) {
         let Job {
             helper,

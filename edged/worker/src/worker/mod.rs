@@ -16,7 +16,6 @@ use edged_model::{ContainerState, ExitCode, InstanceId};
 use edged_protocol::worker::{CgroupLayout, Event, LayerSource, Reply};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::connection::{Connection, Ended, Message};
@@ -121,7 +120,6 @@ enum Source {
     Listener,
     Signals,
     Client,
-    Helper(Pid),
     Init(InstanceId),
     Output(InstanceId),
     ExecInput(u64),
@@ -207,10 +205,6 @@ impl Worker {
             flags.set(write, client.wants_write());
             waited.push((Source::Client, PollFd::new(client, flags)));
         }
-        for job in self.jobs.iter().filter(|job| job.ends_with_its_report()) {
-            let helper = &job.helper;
-            waited.push((Source::Helper(helper.pid), PollFd::new(helper, read)));
-        }
         for (instance, container) in &self.containers {
             if let Some(init) = container
                 .init
@@ -262,7 +256,6 @@ impl Worker {
             Source::Listener => self.accept(),
             Source::Signals => self.take_signals(),
             Source::Client => self.serve_client(flags),
-            Source::Helper(pid) => self.read_report(*pid),
             Source::Init(instance) => self.adopted_ended(instance),
             Source::Output(instance) => self.read_output(instance),
             Source::ExecInput(number) => {

@@ -4,10 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use edged_model::{ExitCode, InstanceId};
 use edged_protocol::worker::{Event, LogLine};
-use nix::unistd::Pid;
 use rustix::process::{WaitOptions, WaitStatus};
 
-use super::{Job, STRAYS, Worker};
+use super::{STRAYS, Worker};
 use crate::connection::Connection;
 use crate::container::cgroup;
 use crate::record::{Phase, Process};
@@ -30,15 +29,6 @@ impl Worker {
                 self.strays.truncate(STRAYS - 1);
                 self.strays.push_front((pid, code));
             }
-        }
-    }
-
-    /// A helper says something. Once it has said all, its end is a stray like that of any process nobody knows.
-    pub(super) fn read_report(&mut self, pid: Pid) {
-        let told = |job: &mut Job| job.helper.pid == pid && job.helper.has_reported();
-        if let Some(at) = self.jobs.iter_mut().position(told) {
-            let job = self.jobs.swap_remove(at);
-            self.finish(job);
         }
     }
 
