@@ -116,3 +116,53 @@ fn an_image_that_was_removed_and_fetched_again_runs_again() -> anyhow::Result<()
     }
     Ok(())
 }
+
+#[test]
+fn an_application_that_would_wait_for_itself_is_refused() -> anyhow::Result<()> {
+    let lab = Lab::start()?;
+    let image = web(&lab)?;
+    lab.node.verb(&[
+        "run",
+        "--detach",
+        "--name",
+        "a",
+        "--depends-on",
+        "b",
+        &image,
+    ])?;
+    let answer = lab
+        .node
+        .edgectl(&[
+            "run",
+            "--detach",
+            "--name",
+            "b",
+            "--depends-on",
+            "a",
+            &image,
+        ])
+        .output()?;
+    let told = String::from_utf8_lossy(&answer.stderr).into_owned();
+    ensure!(!answer.status.success(), "the circle was accepted");
+    ensure!(told.contains("would wait for itself through a"), "{told}");
+    lab.run("b", &["--health-http", "8080/"], &image)?;
+    lab.wait_ready("a")
+}
+
+#[test]
+fn a_forced_removal_does_not_wait_for_a_program_that_ignores_it() -> anyhow::Result<()> {
+    let lab = Lab::start()?;
+    let image = lab.image("deaf", |layout| {
+        images::busybox(layout, "trap '' TERM; while :; do sleep 1; done")
+    })?;
+    lab.run("deaf", &[], &image)?;
+    let began = Instant::now();
+    lab.node.verb(&["rm", "--force", "deaf"])?;
+    // Its own grace is ten seconds.
+    ensure!(
+        began.elapsed() < Duration::from_secs(8),
+        "after {:?}",
+        began.elapsed()
+    );
+    Ok(())
+}

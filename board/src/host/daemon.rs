@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::process;
 
-/// Between an end and the next start: systemd's default `RestartSec`.
+/// Between an end and the next start: `RestartSec` of the units.
 const RESTART: Duration = Duration::from_millis(50);
 /// Longest pause where a process ends again and again before it is ready.
 const RESTART_MAX: Duration = Duration::from_secs(5);

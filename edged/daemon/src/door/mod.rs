@@ -266,7 +266,8 @@ impl Platform for Door {
 
     async fn remove(&self, name: &AppName, force: bool) -> Result<(), PlatformError> {
         let id = self.status_of(name)?.instance.id.clone();
-        self.change(name, Goal::Removed, force, None).await?;
+        self.change(name, Goal::Removed, force, force.then_some(Duration::ZERO))
+            .await?;
         let failed = self
             .until(|now| match now.by_id(&id) {
                 None => Some(None),

@@ -154,6 +154,12 @@ impl Reconciler {
         if let Some(problem) = problems.first() {
             return Err(Denied::Invalid(problem.to_string()));
         }
+        if let Some(through) = self.cycle(&spec) {
+            let name = &spec.name;
+            return Err(Denied::Invalid(format!(
+                "{name} would wait for itself through {through}; leave one of the two --depends-on out"
+            )));
+        }
         let taken: BTreeSet<LeaseNumber> = others.iter().map(|other| other.lease).collect();
         let places = self.means.addressing.places();
         let lease = LeaseNumber::lowest_free(&taken, places).ok_or(Denied::Full(places))?;
@@ -233,6 +239,31 @@ impl Reconciler {
             .values()
             .find(|tracked| tracked.instance.spec.name == *name)
             .map(|it| it.instance.id.clone())
+    }
+
+    /// The application through which a new one would wait for itself, if there is one.
+    fn cycle(&self, spec: &AppSpec) -> Option<AppName> {
+        let mut seen = BTreeSet::new();
+        let mut next: Vec<AppName> = spec.depends_on.clone();
+        while let Some(name) = next.pop() {
+            if name == spec.name {
+                return Some(name);
+            }
+            let known = self
+                .instances
+                .values()
+                .find(|known| known.instance.spec.name == name);
+            let needs = known
+                .map(|known| known.instance.spec.depends_on.as_slice())
+                .unwrap_or_default();
+            if needs.contains(&spec.name) {
+                return Some(name);
+            }
+            if seen.insert(name) {
+                next.extend_from_slice(needs);
+            }
+        }
+        None
     }
 
     fn put_service(&mut self, service: RegisteredService) -> Result<(), Denied> {
