@@ -11,6 +11,7 @@ use edged_protocol::worker::{Command, LayerSource};
 use serde_json::{Value, json};
 
 use super::Means;
+use super::cgroups::Cgroups;
 use super::engine::{self, Engine, FIRST_UID};
 use super::report::{Measure, Row, rows};
 use super::sample::{Contender, Samples, by_turns, milliseconds};
@@ -40,9 +41,9 @@ const FLOOR: &str =
 pub fn measure(means: &Means) -> anyhow::Result<Measure> {
     let scratch = Scratch::new("containers")?;
     let memory = Scratch::in_memory("containers")?;
-    let cgroups = Cgroups(format!("/edged-bench-{}", std::process::id()));
+    let cgroups = Cgroups::new("containers");
     let root = image(&scratch)?;
-    let mut engine = Engine::start(&means.programs, &scratch.folder("worker")?, &cgroups.0)?;
+    let mut engine = Engine::start(&means.programs, &scratch.folder("worker")?, cgroups.path())?;
     let layer = layer(&scratch, &root, &mut engine)?;
     let bundle = bundle(&scratch, &root, &mut engine, &layer)?;
     let mut parts = [const { Vec::new() }; 3];
@@ -58,7 +59,7 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
     let mut floor = Shell::start(scratch.path(), "floor")?;
     let mut contenders = vec![Contender::new("edged-worker", &mut ours)];
     for runtime in ["crun", "runc"] {
-        let bundle = bundle.of(runtime, &cgroups.0)?;
+        let bundle = bundle.of(runtime, cgroups.path())?;
         let state = memory.folder(&format!("{runtime}-state"))?;
         let mut shell = Shell::start(scratch.path(), runtime)?;
         let line = format!(
@@ -238,25 +239,5 @@ impl Bundle {
         *path.context("no cgroup")? = json!(format!("{cgroup}/{runtime}"));
         fs::write(folder.join("config.json"), serde_json::to_vec(&config)?)?;
         Ok(folder)
-    }
-}
-
-/// The parent of all cgroups of this measure; goes from every hierarchy with this value.
-struct Cgroups(String);
-
-impl Drop for Cgroups {
-    fn drop(&mut self) {
-        for hierarchy in fs::read_dir("/sys/fs/cgroup")
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let parent = hierarchy.path().join(self.0.trim_start_matches('/'));
-            for child in fs::read_dir(&parent).into_iter().flatten().flatten() {
-                let _ = fs::remove_dir(child.path());
-            }
-            // It is in some hierarchies only; one that is busy stays to be seen.
-            let _ = fs::remove_dir(parent);
-        }
     }
 }

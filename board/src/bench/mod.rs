@@ -6,6 +6,7 @@
 //!
 //! Invariants: everything a measure starts ends with it; what it makes in the kernel is gone when it ends.
 
+mod cgroups;
 mod containers;
 mod dns;
 mod engine;

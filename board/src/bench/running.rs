@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use super::cgroups::Cgroups;
 use super::report::{Measure, Row, rows};
 use super::sample::{Contender, Samples, by_turns, milliseconds};
 use super::scratch::Scratch;
@@ -44,8 +45,9 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
         Ok(page)
     };
     let mut contenders = vec![Contender::new("edgectl run", &mut ours)];
+    let cgroups = Cgroups::new("run");
     for network in ["bridge", "host"] {
-        let mut podman = Podman::new(&scratch, &image, network);
+        let mut podman = Podman::new(&scratch, &image, network, &cgroups);
         contenders.push(Contender::new(
             format!("podman run --network {network}"),
             move || {
@@ -145,7 +147,12 @@ struct Podman {
 }
 
 impl Podman {
-    fn new(scratch: &Scratch, image: &Image, network: &str) -> anyhow::Result<Self> {
+    fn new(
+        scratch: &Scratch,
+        image: &Image,
+        network: &str,
+        cgroups: &Cgroups,
+    ) -> anyhow::Result<Self> {
         let folder = scratch.folder(&format!("podman-{network}"))?;
         let mut shell = Shell::with_network(scratch.path(), &format!("podman-{network}"))?;
         let podman = podman(&folder);
@@ -166,8 +173,9 @@ impl Podman {
         Ok(Self {
             shell,
             run: format!(
-                "{podman} run --detach --name page --ulimit nofile=1024:1024 --ulimit nproc=1000:1000 {options} $ID && \
-                 until busybox wget -q -O /dev/null http://{at}:{PORT}/; do :; done"
+                "{podman} run --detach --name page --cgroup-parent {} --ulimit nofile=1024:1024 --ulimit nproc=1000:1000 {options} $ID && \
+                 until busybox wget -q -O /dev/null http://{at}:{PORT}/; do :; done",
+                cgroups.path()
             ),
             remove: format!("{podman} rm --force --time 0 page"),
         })

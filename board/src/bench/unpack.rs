@@ -10,6 +10,7 @@ use edged_model::Digest;
 use edged_protocol::worker::{Command, LayerSource};
 use serde_json::Value;
 
+use super::cgroups::Cgroups;
 use super::engine::Engine;
 use super::report::{Measure, Row, rows};
 use super::sample::{Contender, Samples, by_turns, milliseconds};
@@ -123,8 +124,8 @@ fn unpack(
     layer: &Layer,
     rounds: u32,
 ) -> anyhow::Result<Vec<Row>> {
-    let cgroup = format!("/edged-bench-{}", std::process::id());
-    let mut engine = Engine::start(&means.programs, &scratch.folder("worker")?, &cgroup)?;
+    let cgroups = Cgroups::new("unpack");
+    let mut engine = Engine::start(&means.programs, &scratch.folder("worker")?, cgroups.path())?;
     engine.blob(&layer.path)?;
     let mut peaks = Vec::new();
     let mut ours = || {
