@@ -25,7 +25,10 @@ pub const BUILD: &[Need] = &[
 /// To run a node.
 pub const HOST: &[Need] = &[
     ("mosquitto", "the broker"),
-    ("nftables", "nft, with which the guardian replaces its table"),
+    (
+        "nftables",
+        "nft, with which the guardian replaces its table",
+    ),
     ("ca-certificates", "the authorities of public registries"),
     ("openssh-client", "makes the operator's key"),
 ];
