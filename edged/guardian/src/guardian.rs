@@ -142,6 +142,9 @@ impl Guardian {
         };
         self.own_addresses(&gateway)?;
         self.netlink.set_up(&gateway)?;
+        for (network, length) in self.networks() {
+            self.netlink.close_network(network, length)?;
+        }
         self.open_uplink()
     }
 
@@ -166,11 +169,21 @@ impl Guardian {
         }
         self.netlink
             .delete(&self.ruleset.addressing().prefix.clone())?;
+        for (network, length) in self.networks() {
+            self.netlink.forget_network(network, length)?;
+        }
         for opening in openings {
             opening.close(&self.sysctl, self.ruleset.uplink())?;
         }
         nft::load(&self.ruleset.removal(), "delete the table")?;
         Ok(())
+    }
+
+    /// The networks of the applications.
+    fn networks(&self) -> [(IpAddr, u8); 2] {
+        let addressing = self.ruleset.addressing();
+        let ((v4, length4), (v6, length6)) = (addressing.subnet4, addressing.subnet6);
+        [(IpAddr::V4(v4), length4), (IpAddr::V6(v6), length6)]
     }
 
     fn observe(&mut self) -> Result<Reply, GuardianError> {

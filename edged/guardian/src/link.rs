@@ -27,6 +27,10 @@ const MTU: u32 = 1500;
 
 /// The kernel's number for no such link.
 const ENODEV: i32 = 19;
+/// File exists (errno(3)).
+const EEXIST: i32 = 17;
+/// No such process, which is what the kernel says of a route that is not there (errno(3)).
+const ESRCH: i32 = 3;
 
 /// The kernel's number for a kind of link that it does not know.
 const EOPNOTSUPP: i32 = 95;
@@ -210,6 +214,30 @@ impl Netlink {
             .map(drop)
     }
 
+    /// Makes a network end here: what no longer specific route leads on is unreachable, and never follows the default
+    /// route out of the box. A route that is there already stays.
+    pub fn close_network(&mut self, to: IpAddr, length: u8) -> Result<(), NetlinkError> {
+        let question = RouteNetlinkMessage::NewRoute(unreachable(to, length));
+        let operation = format!("make {to}/{length} unreachable");
+        match self.ask(question, NLM_F_CREATE | NLM_F_EXCL, &operation) {
+            Err(error) if error.source.raw_os_error() == Some(EEXIST) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Takes back what [`Self::close_network`] made; nothing where it is not there.
+    pub fn forget_network(&mut self, to: IpAddr, length: u8) -> Result<(), NetlinkError> {
+        let question = RouteNetlinkMessage::DelRoute(unreachable(to, length));
+        match self.ask(
+            question,
+            0,
+            &format!("forget that {to}/{length} is unreachable"),
+        ) {
+            Err(error) if error.source.raw_os_error() == Some(ESRCH) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
     /// The number that our namespace gives to another, or `None` where it has given none: no link leads there.
     pub fn namespace_number(
         &mut self,
@@ -243,6 +271,21 @@ fn as_link(answer: &RouteNetlinkMessage) -> Option<Link> {
         RouteNetlinkMessage::NewLink(message) => Link::of(message),
         _ => None,
     }
+}
+
+/// The route of type `unreachable` (ip-route(8)) for a network.
+fn unreachable(to: IpAddr, length: u8) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(to);
+    message.header.destination_prefix_length = length;
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.protocol = RouteProtocol::Static;
+    message.header.scope = RouteScope::Universe;
+    message.header.kind = RouteType::Unreachable;
+    message
+        .attributes
+        .push(RouteAttribute::Destination(route_address(to)));
+    message
 }
 
 fn family(address: IpAddr) -> AddressFamily {

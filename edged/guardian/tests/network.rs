@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use edged_model::{LeaseNumber, Protocol, PublishedPort};
 use edged_protocol::guardian::{Command, Policy, Reply};
-use rig::{NEVER, Rig, SOON, run, until};
+use rig::{NEVER, Rig, SOON, attempt, run, until};
 
 fn observed(rig: &Rig) -> (Vec<u16>, Option<String>) {
     match rig.ask(Command::Observe {}) {
@@ -412,4 +412,35 @@ fn purge_leaves_nothing_and_touches_nothing_else() {
     // Once more, where there is nothing to do.
     rig.purge();
     assert_eq!(state(&rig), before);
+}
+
+#[test]
+fn an_address_of_no_application_is_unreachable_and_never_leaves_the_box() {
+    let mut rig = Rig::new();
+    // Without ours, the way of everything unknown.
+    rig.on_box("ip route replace default dev up0");
+    rig.on_box("ip -6 route replace default dev up0");
+    rig.start();
+    let route = |rig: &Rig, address: &str| {
+        let output = attempt(&format!(
+            "ip netns exec {} ip route get {address}",
+            rig.name
+        ));
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).to_lowercase()
+    };
+    for address in ["10.80.0.77", "fd00:6d65:63::77"] {
+        let told = route(&rig, address);
+        assert!(
+            !told.contains("dev up0"),
+            "{address} leaves the box: {told}"
+        );
+        assert!(
+            told.contains("unreachable") || told.contains("no route"),
+            "{told}"
+        );
+    }
+    rig.app("a", 2);
+    rig.apply(&[]);
+    let told = route(&rig, "10.80.0.2");
+    assert!(told.contains("dev mec0v2"), "{told}");
 }
