@@ -51,6 +51,8 @@ pub const TEST: &[Need] = &[
     ("zstd", "packs archives"),
     ("util-linux", "script, unshare and nsenter"),
     ("libfaketime", "makes a node's clock jump"),
+    ("mount", "small disks that fill up"),
+    ("procps", "kill"),
 ];
 
 /// To measure against.
