@@ -12,11 +12,11 @@ mod observed;
 mod plan;
 mod reference;
 mod state;
+mod value;
 
 pub use app::{
-    AppInstance, AppSpec, Bytes, EnvName, Goal, Limits, MilliCpus, Mqtt, Network, ParseValueError,
-    PinnedImage, Probe, ProbeKind, Probes, Protocol, PublishedPort, RestartPolicy, ServiceSpec,
-    StopPolicy, TopicFilter,
+    AppInstance, AppSpec, Goal, Limits, Mqtt, Network, PinnedImage, Probe, ProbeKind, Probes,
+    RestartPolicy, ServiceSpec, StopPolicy,
 };
 pub use digest::{Digest, ParseDigestError};
 pub use ids::{AppName, InstanceId, ParseIdError, ServiceName};
@@ -25,3 +25,4 @@ pub use observed::{ContainerState, ExitCode, Observed};
 pub use plan::{Action, plan};
 pub use reference::{ImageReference, ImageTag, ParseReferenceError};
 pub use state::InstanceState;
+pub use value::{Bytes, EnvName, MilliCpus, ParseValueError, Protocol, PublishedPort, TopicFilter};

@@ -42,7 +42,7 @@ pub fn point(fault: Fault) {
     if cfg!(debug_assertions)
         && std::env::var_os("EDGED_FAULT").is_some_and(|name| name == fault.name())
     {
-        if crate::helper::is_helper() {
+        if crate::child::is_helper() {
             // The worker goes first: a power cut spares nobody.
             let _ =
                 nix::sys::signal::kill(nix::unistd::getppid(), nix::sys::signal::Signal::SIGKILL);

@@ -20,12 +20,12 @@
 //! - A container outlives the worker: it holds its own pipes open, and is found again by process id and start time.
 //! - What is sent and received is bounded; who does not read is cut off.
 
+pub mod child;
 mod connection;
 pub mod container;
 mod error;
 mod exec;
 pub mod fault;
-pub mod helper;
 mod layer;
 mod log;
 mod place;

@@ -20,7 +20,7 @@ use super::seccomp::Filter;
 use super::spec::CAPABILITIES;
 use super::user::Identity;
 use crate::Error;
-use crate::helper::close_all_but;
+use crate::child::close_all_but;
 use crate::place::Place;
 use crate::record::{Process, Record};
 

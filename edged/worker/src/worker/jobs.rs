@@ -9,13 +9,13 @@ use edged_protocol::worker::{ContainerNetwork, ContainerSpec, LayerSource, Reply
 
 use super::adopt::hold;
 use super::{Asker, Container, Worker};
+use crate::child::Helper;
 use crate::container::create::{self, Created};
 use crate::container::destroy::destroy;
 use crate::container::enter::{self, Entry};
 use crate::container::start::start;
 use crate::exec::Exec;
 use crate::fault::{self, Fault};
-use crate::helper::Helper;
 use crate::log::{self, Log};
 use crate::place::Place;
 use crate::record::{Phase, Process, Record, now_ms};
