@@ -62,18 +62,10 @@ pub fn router<P: Platform>(platform: P, tokens: Arc<Tokens>, prefix: &str) -> Ro
     };
     paths
         .fallback(async || Problem::not_found("there is nothing at this path"))
-        .method_not_allowed_fallback(method_not_allowed)
+        .method_not_allowed_fallback(async || {
+            Problem::method_not_allowed("this path does not take this method")
+        })
         .layer(DefaultBodyLimit::max(BODY_MAX))
-}
-
-async fn method_not_allowed() -> Response {
-    let body = json!({ "title": "Method Not Allowed", "status": 405, "detail": "this path does not take this method" });
-    (
-        StatusCode::METHOD_NOT_ALLOWED,
-        [(header::CONTENT_TYPE, "application/problem+json")],
-        body.to_string(),
-    )
-        .into_response()
 }
 
 /// A caller whose bearer token is good (RFC 6750, 2.1).
