@@ -10,9 +10,10 @@ mod tls;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use edged_model::{Digest, ImageReference};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use oci_spec::image::ImageManifest;
 
 use crate::document::{Blob, Document, INDEX_DEPTH_MAX};
@@ -171,15 +172,37 @@ impl Pull<'_> {
             .map_err(|reason| ImageError::refused(&reference, reason))
         })
         .await?;
-        // Owned blobs: a future that borrows its item is not `Send` for every lifetime.
-        stream::iter(layers)
-            .map(|blob| async move { self.fetch(&blob, true).await })
-            .buffer_unordered(LAYERS_AT_A_TIME)
-            .try_collect::<Vec<()>>()
-            .await?;
+        self.layers(layers).await?;
         let (store, reference) = (self.store.clone(), self.reference.clone());
         blocking(move || store.record(&reference, &digest)).await?;
         Ok(image)
+    }
+
+    /// Fetches all layers. A full disk begins no other layer and lets the one beside it end, whole or undone: broken
+    /// off, its half would sit on the last free bytes. Any other failure breaks off at once, and what came is resumed.
+    async fn layers(&self, layers: BTreeSet<Blob>) -> Result<(), ImageError> {
+        let full = &AtomicBool::new(false);
+        // Owned blobs: a future that borrows its item is not `Send` for every lifetime.
+        let mut fetched = stream::iter(layers)
+            .map(|blob| async move {
+                if full.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                self.fetch(&blob, true).await
+            })
+            .buffer_unordered(LAYERS_AT_A_TIME);
+        let mut failed = None;
+        while let Some(result) = fetched.next().await {
+            match result {
+                Ok(()) => {}
+                Err(error @ ImageError::Full(_)) => {
+                    full.store(true, Ordering::Relaxed);
+                    failed.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     fn refused(&self, reason: Refusal) -> ImageError {

@@ -1,0 +1,1 @@
+//! Application packages (ETSI GS MEC 037): read, verified and made.

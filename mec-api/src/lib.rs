@@ -1,0 +1,1 @@
+//! The ETSI MEC interfaces, generated from `openapi/`: types, one trait an interface, routers. No I/O.
