@@ -201,6 +201,7 @@ impl Guardian {
         Ok(Reply::Observed {
             links: places,
             policy: policy.map(str::to_owned),
+            abilities: edged_protocol::guardian::Abilities::default(),
         })
     }
 

@@ -11,6 +11,7 @@ mod lease;
 mod observed;
 mod plan;
 mod reference;
+mod rules;
 mod state;
 mod value;
 
@@ -24,5 +25,10 @@ pub use lease::{Lease, LeaseNumber};
 pub use observed::{ContainerState, ExitCode, Observed};
 pub use plan::{Action, plan};
 pub use reference::{ImageReference, ImageTag, ParseReferenceError};
+pub use rules::{
+    AddressRange, Allocation, AllocationId, BitRate, Destination, Direction, DnsRule, DomainName,
+    Dscp, FilterType, IpProtocol, MacAddress, ParseRuleError, PortRange, RuleId, Rules,
+    SessionFilter, TrafficAction, TrafficFilter, TrafficRule, TunnelEnds, TunnelKind,
+};
 pub use state::InstanceState;
 pub use value::{Bytes, EnvName, MilliCpus, ParseValueError, Protocol, PublishedPort, TopicFilter};

@@ -53,6 +53,7 @@ pub fn policy_of<'a>(
     });
     Policy {
         apps: apps.collect(),
+        ..Policy::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use edged_model::{InstanceId, Lease, PublishedPort};
+use edged_model::{Allocation, InstanceId, Lease, LeaseNumber, PublishedPort, TrafficRule};
 use serde::{Deserialize, Serialize};
 
 use crate::Refusal;
@@ -46,9 +46,12 @@ pub enum Reply {
     /// What the kernel shows.
     Observed {
         /// Places whose link is up on the host and whose far end is in a namespace.
-        links: Vec<edged_model::LeaseNumber>,
+        links: Vec<LeaseNumber>,
         /// [`Policy::fingerprint`] of the policy in force, kept by the kernel beside the rules; `None`: no table.
         policy: Option<String>,
+        /// What this kernel can do beyond the plain rules.
+        #[serde(default)]
+        abilities: Abilities,
     },
     /// It was not done.
     Refused(Refusal),
@@ -60,6 +63,46 @@ pub enum Reply {
 pub struct Policy {
     /// Instances, ordered by place.
     pub apps: Vec<AppPolicy>,
+    /// Traffic rules in force, ordered by priority, then owner, then id: the first that matches decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<OwnedRule>,
+    /// Bandwidth in force, ordered by place, then id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bandwidth: Vec<Shape>,
+}
+
+/// A traffic rule and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OwnedRule {
+    /// Whose: a hosted or a registered application.
+    pub owner: InstanceId,
+    /// The rule, active.
+    pub rule: TrafficRule,
+}
+
+/// An allocation on the link of a place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Shape {
+    /// Whose link.
+    pub place: LeaseNumber,
+    /// What is allocated.
+    pub allocation: Allocation,
+}
+
+/// What a kernel can do beyond the plain rules; asked of it once, when the guardian starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Abilities {
+    /// Links of kind `gre` and `ip6gre`.
+    pub gre: bool,
+    /// Links of kind `gtp`.
+    pub gtp: bool,
+    /// Copies of packets (`dup` of nftables).
+    pub duplicate: bool,
+    /// Rates on links, both ways (HTB and IFB).
+    pub bandwidth: bool,
 }
 
 /// What one instance may do. It may always reach the gateway's own services.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use edged_model::LeaseNumber;
 use edged_protocol::client::Client;
-use edged_protocol::guardian::{Command, Reply};
+use edged_protocol::guardian::{Abilities, Command, Reply};
 use tokio::sync::mpsc;
 
 use super::{Failure, Link, RECONNECT};
@@ -18,6 +18,8 @@ pub struct Seen {
     pub links: BTreeSet<LeaseNumber>,
     /// Fingerprint of the policy in force.
     pub policy: Option<String>,
+    /// What its kernel can do.
+    pub abilities: Abilities,
 }
 
 /// The line to edged-guardian.
@@ -41,9 +43,14 @@ impl Guardian {
     /// What the kernel shows.
     pub async fn observe(&self) -> Result<Seen, Failure> {
         match self.ask(Command::Observe {}).await? {
-            Reply::Observed { links, policy } => Ok(Seen {
+            Reply::Observed {
+                links,
+                policy,
+                abilities,
+            } => Ok(Seen {
                 links: links.into_iter().collect(),
                 policy,
+                abilities,
             }),
             Reply::Refused(refusal) => Err(refusal.into()),
             Reply::Done {} => Err(Failure::Unexpected("guardian")),
