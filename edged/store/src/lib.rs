@@ -11,15 +11,21 @@ use edged_protocol::Secret;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 mod service;
+mod subscription;
 
 pub use service::StoredService;
+pub use subscription::StoredSubscription;
 
 /// The layout this program writes, kept in `SQLite`'s `user_version`.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// How long a locked database is waited for: only `sqlite3` in a person's hands can hold it.
 const BUSY: Duration = Duration::from_secs(5);
 
-const SCHEMA: &str = "
+/// What leads from each layout to the next, the first of them from an empty file. Only ever added to.
+const MIGRATIONS: [(i64, &str); 2] = [
+    (
+        1,
+        "
     CREATE TABLE instance (
         id            TEXT PRIMARY KEY,
         name          TEXT NOT NULL UNIQUE,
@@ -34,7 +40,10 @@ const SCHEMA: &str = "
         instance TEXT NOT NULL REFERENCES instance (id) ON DELETE CASCADE,
         document TEXT NOT NULL
     ) STRICT;
-";
+",
+    ),
+    (2, subscription::TABLE),
+];
 
 /// Why state was not read or written.
 #[derive(Debug, thiserror::Error)]
@@ -109,22 +118,21 @@ impl Store {
         let version: i64 = transaction
             .query_row("PRAGMA user_version", [], |row| row.get(0))
             .map_err(at("setting up"))?;
-        match version {
-            0 => {
-                transaction
-                    .execute_batch(SCHEMA)
-                    .map_err(at("making the tables"))?;
-                transaction
-                    .pragma_update(None, "user_version", SCHEMA_VERSION)
-                    .map_err(at("setting up"))?;
-            }
-            SCHEMA_VERSION => {}
-            found => {
-                return Err(StoreError::Newer {
-                    path: path.to_owned(),
-                    found,
-                });
-            }
+        if version > SCHEMA_VERSION {
+            return Err(StoreError::Newer {
+                path: path.to_owned(),
+                found: version,
+            });
+        }
+        for (_, migration) in MIGRATIONS.iter().filter(|(to, _)| *to > version) {
+            transaction
+                .execute_batch(migration)
+                .map_err(at("making the tables"))?;
+        }
+        if version < SCHEMA_VERSION {
+            transaction
+                .pragma_update(None, "user_version", SCHEMA_VERSION)
+                .map_err(at("setting up"))?;
         }
         transaction.commit().map_err(at("making the tables"))?;
         Ok(Self {
