@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::Context;
 use serde_json::Value;
-
-use crate::document::{Library, Place, escaped};
+use umec_tests::document::{Library, Place, escaped};
 
 pub const METHODS: [&str; 8] = [
     "get", "put", "post", "delete", "options", "head", "patch", "trace",

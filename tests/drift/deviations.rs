@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
+use umec_tests::document::Document;
 
 use crate::compare::Difference;
-use crate::document::Document;
 
 struct Deviation<'a> {
     path: &'a str,

@@ -17,14 +17,13 @@
 mod compare;
 mod corrections;
 mod deviations;
-mod document;
 mod examples;
 mod shape;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use document::{Document, Library};
+use umec_tests::document::{self, Document, Library};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

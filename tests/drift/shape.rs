@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use umec_tests::document::Document;
 
 use crate::compare::METHODS;
-use crate::document::Document;
 
 /// Paths that a caller reaches before it has a token.
 const PUBLIC: [&str; 3] = ["/token", "/healthz", "/readyz"];

@@ -1,9 +1,11 @@
 //! Black-box tests: a real node, looked at from outside.
 //!
 //! For: what a test of a whole node needs: [`lab::Lab`] (a registry, a node, images), [`world::World`] (what is in the
-//! kernel). Refuses: to look inside. Nothing here uses a crate of the device; a test sees what an operator, an
+//! kernel), [`document::Library`] and [`schema::fits`] (the API documents). Refuses: to look inside. Nothing here uses a crate of the device; a test sees what an operator, an
 //! application or the kernel sees.
 
+pub mod document;
 pub mod images;
 pub mod lab;
+pub mod schema;
 pub mod world;

@@ -7,31 +7,38 @@ use anyhow::Context;
 use serde_json::Value;
 
 /// One document of a folder.
+#[derive(Debug)]
 pub struct Document {
     /// The file's name, as references write it.
     pub name: String,
+    /// The whole of it.
     pub root: Value,
 }
 
 impl Document {
+    /// A text at the top of the document.
     pub fn text(&self, member: &str) -> Option<&str> {
         self.root.get(member)?.as_str()
     }
 }
 
 /// The documents that may refer to each other, by name.
+#[derive(Debug)]
 pub struct Library(BTreeMap<String, Document>);
 
 /// A value and the document in which its own references are relative.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
+    /// The document's name.
     pub document: &'a str,
     /// The pointer that a reference gave, when one led here.
     pub pointer: Option<&'a str>,
+    /// The value.
     pub value: &'a Value,
 }
 
 impl<'a> Place<'a> {
+    /// A member, where there is one.
     pub fn get(self, member: &str) -> Option<Self> {
         Some(self.at(self.value.get(member)?))
     }
@@ -46,6 +53,8 @@ impl<'a> Place<'a> {
     }
 }
 
+/// Reads one YAML file.
+///
 /// # Errors
 /// When the file cannot be read or is not YAML.
 pub fn read_yaml(path: &Path) -> anyhow::Result<Value> {
@@ -59,6 +68,10 @@ pub fn escaped(segment: &str) -> String {
 }
 
 impl Library {
+    /// Reads every YAML file of a folder.
+    ///
+    /// # Errors
+    /// When the folder or a file of it cannot be read.
     pub fn read(folder: &Path) -> anyhow::Result<Self> {
         let mut documents = BTreeMap::new();
         for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
@@ -76,15 +89,21 @@ impl Library {
         Ok(Self(documents))
     }
 
+    /// A library of one document.
     pub fn of_one(name: &str, root: Value) -> Self {
         let name = name.to_owned();
         Self(BTreeMap::from([(name.clone(), Document { name, root })]))
     }
 
+    /// All of them, by name.
     pub fn documents(&self) -> impl Iterator<Item = &Document> {
         self.0.values()
     }
 
+    /// The top of a document.
+    ///
+    /// # Errors
+    /// When there is no such document.
     pub fn root<'a>(&'a self, name: &str) -> anyhow::Result<Place<'a>> {
         let (document, found) = self
             .0
@@ -98,6 +117,9 @@ impl Library {
     }
 
     /// Where `reference`, written in `document`, leads.
+    ///
+    /// # Errors
+    /// When nothing is there.
     pub fn find<'a>(&'a self, document: &'a str, reference: &'a str) -> anyhow::Result<Place<'a>> {
         let (file, pointer) = reference.split_once('#').unwrap_or((reference, ""));
         let file = file.trim_start_matches("./");
@@ -117,6 +139,9 @@ impl Library {
     }
 
     /// Follows `$ref` until there is none.
+    ///
+    /// # Errors
+    /// When a reference leads nowhere or in a circle.
     pub fn resolve<'a>(&'a self, place: Place<'a>) -> anyhow::Result<Place<'a>> {
         let mut at = place;
         // A chain longer than this goes in a circle.
@@ -133,6 +158,7 @@ impl Library {
         )
     }
 
+    /// References that lead nowhere, a line each.
     pub fn dangling_references(&self) -> Vec<String> {
         let mut faults = Vec::new();
         for document in self.documents() {
