@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 
 use crate::install::{self, Consent};
-use crate::{process, workspace};
+use crate::{process, python, workspace};
 
 /// Tells black-box tests where the built programs are.
 pub const PROGRAMS: &str = "BOARD_PROGRAMS";
@@ -33,6 +33,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         options.consent,
         &[install::BUILD, install::HOST, install::DEMO, install::TEST],
     )?;
+    python::ensure(options.consent)?;
     let begun = Instant::now();
     let mut count = Count::default();
     count.take("format", cargo_tool("fmt", &["--all", "--check"])?);

@@ -53,6 +53,7 @@ pub const TEST: &[Need] = &[
     ("libfaketime", "makes a node's clock jump"),
     ("mount", "small disks that fill up"),
     ("procps", "kill"),
+    ("python3-venv", "keeps the tests' Python programs apart"),
 ];
 
 /// To measure against.

@@ -18,5 +18,6 @@ pub mod image;
 pub mod install;
 pub mod line;
 pub mod process;
+pub mod python;
 pub mod registry;
 pub mod workspace;

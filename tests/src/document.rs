@@ -44,6 +44,7 @@ impl<'a> Place<'a> {
     }
 
     /// Another value of the same document.
+    #[must_use]
     pub fn at(self, value: &'a Value) -> Self {
         Self {
             document: self.document,

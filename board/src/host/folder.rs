@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use edged_config::{Config, Dns, Http, Mqtt, Network, Node, Registries, Ssh};
 
 use super::place::Place;
-use super::{MQTT_ADMIN, OPERATOR};
+use super::{MQTT_ADMIN, OPERATOR, Options};
 use crate::process;
 
 /// A user id of no account (Debian Policy 9.2.2 leaves 60000-64999 to packages that ask; nobody asks for this one).
@@ -103,12 +103,7 @@ impl Folder {
     }
 
     /// Writes the configuration and returns it.
-    pub fn configure(
-        &self,
-        place: &Place,
-        plain_http: bool,
-        insecure_registries: &[String],
-    ) -> anyhow::Result<Config> {
+    pub fn configure(&self, place: &Place, options: &Options) -> anyhow::Result<Config> {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let ports = place.ports;
         let config = Config {
@@ -138,7 +133,12 @@ impl Folder {
             },
             http: Http {
                 listen: vec![local(ports.https)],
-                plain: plain_http.then(|| local(ports.http)).into_iter().collect(),
+                plain: options
+                    .plain_http
+                    .then(|| local(ports.http))
+                    .into_iter()
+                    .collect(),
+                prefix: options.prefix.clone(),
                 ..Http::default()
             },
             ssh: Ssh {
@@ -146,7 +146,7 @@ impl Folder {
                 authorized_keys: None,
             },
             registries: Registries {
-                insecure: insecure_registries.to_vec(),
+                insecure: options.insecure_registry.clone(),
                 ..Registries::default()
             },
         };

@@ -70,6 +70,9 @@ pub struct Options {
     /// Serve plain HTTP on loopback beside HTTPS.
     #[arg(long)]
     pub plain_http: bool,
+    /// Put before every path of the MEC interfaces, as in `/mep`.
+    #[arg(long, default_value = "")]
+    pub prefix: String,
     /// Registry (HOST:PORT) that is spoken to without TLS; may be repeated.
     #[arg(long, value_name = "HOST:PORT")]
     pub insecure_registry: Vec<String>,
@@ -109,7 +112,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         .context("cannot become the collector of orphans")?;
     let place = Place::find()?;
     let folder = Folder::make(options.dir.as_deref(), &place)?;
-    let config = folder.configure(&place, options.plain_http, &options.insecure_registry)?;
+    let config = folder.configure(&place, options)?;
     let mut host = Host::new(options, &programs, &folder, &place, config)?;
     let result = host.begin(&signals).and_then(|started| {
         if started {
