@@ -64,6 +64,9 @@ pub struct RunArgs {
     /// It is ready while this command ends with 0, quoted where it has arguments.
     #[arg(long, value_name = "COMMAND", group = "readiness", value_parser = command)]
     health_cmd: Option<CommandLine>,
+    /// It is ready only once it said so itself (POST .../confirm_ready), each time it starts.
+    #[arg(long)]
+    confirm_ready: bool,
     /// It is started again when GET fails, as 8080/live.
     #[arg(long, value_name = "PORT/PATH", group = "liveness")]
     live_http: Option<HttpProbe>,
@@ -154,6 +157,7 @@ impl RunArgs {
             probes: Probes {
                 liveness,
                 readiness,
+                confirm: self.confirm_ready,
             },
             restart: match self.restart {
                 Restart::Always => RestartPolicy::Always,
@@ -285,7 +289,7 @@ mod tests {
             "run --name a -e X=1 --env 'Y=a=b c' -m 64m --cpus 0.5 --pids 9 -p 8080:80 \
              --publish 53:53/udp --reach db --egress --mqtt-subscribe sensors/# --service web:80 \
              --service dns:53/udp --writable --entrypoint '/bin/x -y \"z 1\"' --health-http 80/ok \
-             --live-cmd 'test -e /x' --restart on-failure --depends-on db --stop-signal INT \
+             --live-cmd 'test -e /x' --confirm-ready --restart on-failure --depends-on db --stop-signal INT \
              --stop-timeout 3 --detach img:1 -v --name b",
         )
         .unwrap();
@@ -313,6 +317,7 @@ mod tests {
                 "probes": {
                     "liveness": {"kind": {"exec": {"command": ["test", "-e", "/x"]}},
                         "intervalMs": 2000, "timeoutMs": 1000, "failures": 3},
+                    "confirm": true,
                     "readiness": {"kind": {"http": {"port": 80, "path": "/ok"}},
                         "intervalMs": 2000, "timeoutMs": 1000, "failures": 3},
                 },

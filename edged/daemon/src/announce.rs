@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use edged_config::Addressing;
 use edged_dns::{Directory, InstanceName, Records, ServiceRecord, Transport};
 use edged_mec::RegisteredService;
-use edged_model::{AppInstance, InstanceId, InstanceState, Protocol, ServiceName};
+use edged_model::{AppInstance, DnsRule, InstanceId, InstanceState, Protocol, ServiceName};
 use edged_mqtt::{BrokerClient, EventTopic};
 use serde::Serialize;
+
+/// Seconds: a day, the longest time to live of a rule.
+const TTL_LONGEST: u32 = 86_400;
 
 /// The resolver's table and the bus.
 #[derive(Debug)]
@@ -50,6 +53,7 @@ impl Announcer {
         &self,
         ready: &[&AppInstance],
         services: &[RegisteredService],
+        rules: &[&DnsRule],
         forward: &[&AppInstance],
     ) -> Result<(), String> {
         let mut records = Records::new();
@@ -64,6 +68,14 @@ impl Announcer {
                 records = records.service(service);
             }
         }
+        for rule in rules {
+            match self.record(rule) {
+                Ok(record) => records = records.rule(record),
+                Err(error) => {
+                    tracing::warn!(%error, rule = %rule.id, "a rule has no place in the resolver")
+                }
+            }
+        }
         let addresses = forward.iter().flat_map(|instance| {
             let lease = self.addressing.lease(instance.lease);
             [lease.v4.into(), lease.v6.into()]
@@ -71,6 +83,24 @@ impl Announcer {
         self.directory
             .publish(records.allow_forward(addresses))
             .map_err(|error| error.to_string())
+    }
+
+    /// Whether the resolver can answer a rule, and if not, why.
+    pub fn check(&self, rule: &DnsRule) -> Result<(), String> {
+        self.record(rule)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    fn record(&self, rule: &DnsRule) -> Result<edged_dns::Rule, edged_dns::RecordError> {
+        // Without a time to live an answer never expires (MEC 011): the longest that the resolver gives.
+        let ttl = rule.ttl.unwrap_or(TTL_LONGEST);
+        edged_dns::Rule::new(
+            self.directory.zone(),
+            rule.domain.as_str(),
+            rule.address,
+            ttl,
+        )
     }
 
     /// Tells a state on `events/instances/ID`, retained. The newest waits while the broker is away.

@@ -103,6 +103,7 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     let (stop, stopped) = watch::channel(false);
     let (mailbox, messages) = mpsc::channel(MESSAGES);
     let (snapshot, reader) = watch::channel(Arc::new(Snapshot::default()));
+    let (pictures, picture) = watch::channel(Arc::new(edged_mec::Picture::default()));
     let (broker, broker_task) = BrokerClient::connect(BrokerConfig {
         host: config.mqtt.host.clone(),
         port: config.mqtt.port,
@@ -127,9 +128,16 @@ pub async fn run(config: Config) -> Result<(), BootError> {
         store,
         announcer,
         (mailbox.clone(), messages),
-        snapshot,
+        (snapshot, pictures),
     )?;
-    let registry = Registry::new(mailbox.clone(), reader.clone(), directory);
+    let puller = Arc::new(puller);
+    let registry = Registry::new(
+        means.clone(),
+        Arc::clone(&puller),
+        mailbox.clone(),
+        (reader.clone(), picture),
+        directory,
+    );
     let router = edged_mec::router(registry, tokens, &config.http.prefix);
     let door = Door::new(means.clone(), puller, mailbox.clone(), reader.clone());
 

@@ -14,6 +14,7 @@ mod door;
 mod fault;
 mod link;
 mod listeners;
+mod metrics;
 mod prepare;
 mod probe;
 mod random;

@@ -1,31 +1,50 @@
-//! The MEC interfaces' view of the node: [`edged_mec::Platform`] over the reconciler.
+//! The MEC interfaces' view of the node: [`edged_mec::Platform`] over the reconciler, the images and the resolver.
 
-use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use edged_dns::Directory;
-use edged_mec::{Platform, Problem, RegisteredService};
-use edged_model::{ContainerState, InstanceId, InstanceState};
-use tokio::sync::oneshot;
+use edged_image::{ImageError, Puller};
+use edged_mec::{Deployment, Picture, Platform, Problem, RegisteredService, Registration};
+use edged_model::{Allocation, AllocationId, Goal, ImageReference, InstanceId, Rules, TrafficRule};
+use serde_json::{Value, json};
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
-use crate::reconcile::{Denied, Mailbox, Message, Wish};
+use crate::door;
+use crate::metrics;
+use crate::reconcile::{Claim, Denied, Mailbox, Means, Message, Which, Wish};
 use crate::snapshot::{Reader, Snapshot};
 
-/// The node as applications see it.
+/// The node as applications and orchestrators see it.
 #[derive(Debug, Clone)]
 pub struct Registry {
+    means: Means,
+    puller: Arc<Puller>,
     mailbox: Mailbox,
     reader: Reader,
+    pictures: watch::Receiver<Arc<Picture>>,
     directory: Directory,
+    since: Instant,
 }
 
 impl Registry {
     /// A view of the node.
-    pub fn new(mailbox: Mailbox, reader: Reader, directory: Directory) -> Self {
+    pub fn new(
+        means: Means,
+        puller: Arc<Puller>,
+        mailbox: Mailbox,
+        (reader, pictures): (Reader, watch::Receiver<Arc<Picture>>),
+        directory: Directory,
+    ) -> Self {
         Self {
+            means,
+            puller,
             mailbox,
             reader,
+            pictures,
             directory,
+            since: Instant::now(),
         }
     }
 
@@ -33,80 +52,51 @@ impl Registry {
         Arc::clone(&self.reader.borrow())
     }
 
-    async fn wish(
+    async fn wish<T>(
         &self,
-        make: impl FnOnce(oneshot::Sender<Result<(), Denied>>) -> Wish,
-    ) -> Result<(), Problem> {
+        make: impl FnOnce(oneshot::Sender<Result<T, Denied>>) -> Wish,
+    ) -> Result<T, Problem> {
         let (reply, answer) = oneshot::channel();
-        let ending = || Problem::unavailable("the platform is ending; try again in a moment");
         self.mailbox
             .send(Message::Wish(make(reply)))
             .await
             .map_err(|_| ending())?;
-        answer.await.map_err(|_| ending())?.map_err(|denied| {
-            tracing::error!(%denied, "a service was not kept");
-            Problem::unavailable("the service registry cannot be written; try again later")
-        })
+        answer.await.map_err(|_| ending())?.map_err(problem)
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<(), Problem> {
+        self.wish(|reply| Wish::Claim { claim, reply }).await
+    }
+
+    /// Waits until the picture that everybody reads shows it: what was promised is found at once.
+    async fn seen(&self, mut shows: impl FnMut(&Picture) -> bool) -> Result<(), Problem> {
+        let mut pictures = self.pictures.clone();
+        let shown = pictures.wait_for(|picture| shows(picture)).await;
+        shown.map(drop).map_err(|_| ending())
     }
 }
 
 impl Platform for Registry {
-    fn knows(&self, instance: &InstanceId) -> bool {
-        self.now().by_id(instance).is_some()
+    fn picture(&self) -> Arc<Picture> {
+        Arc::clone(&self.pictures.borrow())
+    }
+
+    fn pictures(&self) -> watch::Receiver<Arc<Picture>> {
+        self.pictures.clone()
     }
 
     fn is_secret_of(&self, instance: &InstanceId, secret: &str) -> bool {
         self.now().by_id(instance).is_some_and(|status| {
-            same_bytes(
-                status.credentials.client_secret.expose().as_bytes(),
-                secret.as_bytes(),
-            )
+            let known = status.credentials.client_secret.expose();
+            same_bytes(known.as_bytes(), secret.as_bytes())
         })
-    }
-
-    async fn confirm_ready(&self, instance: InstanceId) -> Result<(), Problem> {
-        // Readiness here is what the probes see; the word of the application is checked against its being there.
-        let now = self.now();
-        match now.by_id(&instance).map(|status| status.container) {
-            Some(ContainerState::Running { .. }) => Ok(()),
-            _ => Err(Problem::conflict("the application instance does not run")),
-        }
-    }
-
-    fn services(&self) -> Vec<RegisteredService> {
-        self.now().services.clone()
-    }
-
-    async fn put_service(&self, service: RegisteredService) -> Result<(), Problem> {
-        let id = service.id.clone();
-        self.wish(|reply| Wish::PutService {
-            service: Box::new(service.clone()),
-            reply,
-        })
-        .await?;
-        self.seen(|now| {
-            now.services
-                .iter()
-                .any(|known| known.id == id && known.info == service.info)
-        })
-        .await
-    }
-
-    async fn remove_service(&self, id: String) -> Result<(), Problem> {
-        self.wish(|reply| Wish::RemoveService {
-            id: id.clone(),
-            reply,
-        })
-        .await?;
-        self.seen(|now| now.services.iter().all(|known| known.id != id))
-            .await
     }
 
     fn readiness(&self) -> Result<(), String> {
         let now = self.now();
         let missing = [
             (now.worker.is_none()).then(|| "the worker is not running".to_owned()),
-            (!now.guardian).then(|| "the guardian is not running".to_owned()),
+            (now.guardian.is_none()).then(|| "the guardian is not running".to_owned()),
             now.broker
                 .clone()
                 .err()
@@ -121,100 +111,171 @@ impl Platform for Registry {
     }
 
     fn metrics(&self) -> String {
+        metrics::text(&self.now(), &self.directory)
+    }
+
+    fn status(&self) -> Value {
         let now = self.now();
-        let mut text = String::new();
-        let mut metric = |name: &str, kind: &str, help: &str, value: u64| {
-            // Writing to a String cannot fail.
-            let _ = writeln!(
-                text,
-                "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"
-            );
+        let applications = now.instances.values();
+        let applications: Vec<_> = applications
+            .map(|status| door::instance_view(status, &self.means))
+            .collect();
+        let status = door::status_view(&now, &self.means, self.since.elapsed());
+        json!({ "status": status, "applications": applications })
+    }
+
+    async fn confirm_ready(&self, instance: InstanceId) -> Result<(), Problem> {
+        if let Some(edged_mec::Application::Registered(_)) =
+            self.picture().applications.get(&instance)
+        {
+            // It runs elsewhere: there is nothing here that its word could open.
+            return Ok(());
+        }
+        self.wish(|reply| Wish::Confirm { instance, reply }).await
+    }
+
+    async fn register(&self, registration: Registration) -> Result<(), Problem> {
+        self.claim(Claim::Register(Box::new(registration))).await
+    }
+
+    async fn deregister(&self, id: InstanceId) -> Result<(), Problem> {
+        if let Some(edged_mec::Application::Registered(_)) = self.picture().applications.get(&id) {
+            let picture = self.picture();
+            for service in picture
+                .services
+                .iter()
+                .filter(|service| service.instance == id)
+            {
+                self.remove_service(service.id.clone()).await?;
+            }
+        }
+        self.claim(Claim::Deregister(id)).await
+    }
+
+    async fn put_service(&self, service: RegisteredService) -> Result<(), Problem> {
+        let id = service.id.clone();
+        self.wish(|reply| Wish::PutService {
+            service: Box::new(service.clone()),
+            reply,
+        })
+        .await?;
+        self.seen(|picture| {
+            let mut known = picture.services.iter();
+            known.any(|known| known.id == id && known.info == service.info)
+        })
+        .await
+    }
+
+    async fn remove_service(&self, id: String) -> Result<(), Problem> {
+        self.wish(|reply| Wish::RemoveService {
+            id: id.clone(),
+            reply,
+        })
+        .await?;
+        self.seen(|picture| picture.services.iter().all(|known| known.id != id))
+            .await
+    }
+
+    fn feasible(&self, rule: &TrafficRule) -> Result<(), Problem> {
+        let Some(abilities) = self.now().guardian else {
+            return Err(Problem::unavailable(
+                "edged-guardian is not running; try again in a moment",
+            ));
         };
-        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let ready = now
-            .instances
-            .values()
-            .filter(|status| status.state == InstanceState::Ready)
-            .count();
-        let restarts: u64 = now
-            .instances
-            .values()
-            .map(|status| u64::from(status.restarts))
-            .sum();
-        metric(
-            "edged_instances",
-            "gauge",
-            "Applications wanted on this box.",
-            count(now.instances.len()),
-        );
-        metric(
-            "edged_instances_ready",
-            "gauge",
-            "Applications that are ready.",
-            count(ready),
-        );
-        metric(
-            "edged_instance_restarts_total",
-            "counter",
-            "Starts again since edged started.",
-            restarts,
-        );
-        metric(
-            "edged_services",
-            "gauge",
-            "Services that applications registered.",
-            count(now.services.len()),
-        );
-        metric(
-            "edged_worker_up",
-            "gauge",
-            "Whether the worker answers.",
-            u64::from(now.worker.is_some()),
-        );
-        metric(
-            "edged_guardian_up",
-            "gauge",
-            "Whether the guardian answers.",
-            u64::from(now.guardian),
-        );
-        metric(
-            "edged_broker_up",
-            "gauge",
-            "Whether the broker answers.",
-            u64::from(now.broker.is_ok()),
-        );
-        let dns = self.directory.counts();
-        metric(
-            "edged_dns_queries_total",
-            "counter",
-            "Questions answered.",
-            dns.queries,
-        );
-        metric(
-            "edged_dns_forwarded_total",
-            "counter",
-            "Questions sent on.",
-            dns.forwarded,
-        );
-        metric(
-            "edged_dns_refused_total",
-            "counter",
-            "Questions refused.",
-            dns.refused,
-        );
-        text
+        edged_net::feasible(rule, &abilities)
+            .map_err(|reason| Problem::unprocessable(reason.to_string()))
+    }
+
+    async fn set_rules(&self, owner: InstanceId, rules: Rules) -> Result<(), Problem> {
+        self.claim(Claim::Rules(owner, rules)).await
+    }
+
+    async fn put_allocation(&self, allocation: Allocation) -> Result<(), Problem> {
+        self.claim(Claim::Allocate(Box::new(allocation))).await
+    }
+
+    async fn remove_allocation(&self, id: AllocationId) -> Result<(), Problem> {
+        self.claim(Claim::Release(id)).await
+    }
+
+    async fn deploy(&self, deployment: Deployment) -> Result<(), Problem> {
+        let Deployment { id, spec, rules } = deployment;
+        let image = self.means.images.image(&spec.image).await;
+        let image = image.map_err(|error| of_image(&error))?;
+        self.wish(|reply| Wish::Deploy {
+            spec: Box::new(spec),
+            image: Box::new(image),
+            id: Some(id.clone()),
+            rules: Box::new(rules),
+            reply,
+        })
+        .await?;
+        self.seen(|picture| picture.applications.contains_key(&id))
+            .await
+    }
+
+    async fn change(
+        &self,
+        instance: InstanceId,
+        goal: Goal,
+        grace_ms: Option<u32>,
+    ) -> Result<(), Problem> {
+        self.wish(|reply| Wish::Change {
+            which: Which::Id(instance),
+            goal,
+            force: true,
+            grace_ms,
+            reply,
+        })
+        .await
+    }
+
+    async fn load_image(&self, archive: PathBuf) -> Result<ImageReference, Problem> {
+        let file = tokio::fs::File::open(&archive).await.map_err(|error| {
+            tracing::error!(%error, path = %archive.display(), "an image archive cannot be read");
+            Problem::unavailable("the package's image cannot be read; upload the package again")
+        })?;
+        let loaded = edged_image::load(&self.means.images, file, None).await;
+        let images = loaded.map_err(|error| of_image(&error))?;
+        let first = images.into_iter().next();
+        first
+            .map(|image| image.reference)
+            .ok_or_else(|| Problem::unprocessable("the package's archive holds no image"))
+    }
+
+    async fn pull_image(&self, reference: ImageReference) -> Result<(), Problem> {
+        if self.means.images.resolve(&reference).is_some() {
+            return Ok(());
+        }
+        let pulled = self.puller.pull(&reference, &|_| {}).await;
+        pulled.map(drop).map_err(|error| of_image(&error))
     }
 }
 
-impl Registry {
-    /// Waits until the picture that everybody reads shows it: a service that was registered is found at once.
-    async fn seen(&self, mut shows: impl FnMut(&Snapshot) -> bool) -> Result<(), Problem> {
-        let mut reader = self.reader.clone();
-        reader
-            .wait_for(|now| shows(now))
-            .await
-            .map(drop)
-            .map_err(|_| Problem::unavailable("the platform is ending; try again in a moment"))
+fn ending() -> Problem {
+    Problem::unavailable("the platform is ending; try again in a moment")
+}
+
+fn of_image(error: &ImageError) -> Problem {
+    Problem::unprocessable(error.to_string())
+}
+
+fn problem(denied: Denied) -> Problem {
+    let text = denied.to_string();
+    match denied {
+        Denied::Unknown(_) | Denied::UnknownId(_) => Problem::not_found(text),
+        Denied::Invalid(_) => Problem::bad_request(text),
+        Denied::Kernel(_) => Problem::unprocessable(text),
+        Denied::NameTaken(_)
+        | Denied::Full(_)
+        | Denied::Runs(_)
+        | Denied::Going(_)
+        | Denied::NotRunning(_) => Problem::conflict(text),
+        Denied::Away(_) => Problem::unavailable(text),
+        Denied::Store(_) => {
+            tracing::error!(%text, "state was not kept");
+            Problem::unavailable("the node's state cannot be written; try again later")
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use edged_mec::RegisteredService;
 use edged_model::{AppInstance, AppName, ContainerState, ExitCode, InstanceId, InstanceState};
+use edged_protocol::guardian::Abilities;
 use edged_protocol::worker::CgroupLayout;
 use edged_store::Credentials;
 use tokio::sync::watch;
@@ -35,8 +36,8 @@ pub struct Snapshot {
     pub services: Vec<RegisteredService>,
     /// The worker's cgroup layout, while it is up.
     pub worker: Option<CgroupLayout>,
-    /// Whether the guardian is up.
-    pub guardian: bool,
+    /// What the guardian's kernel can do, while it is up.
+    pub guardian: Option<Abilities>,
     /// Whether the broker answers, or why not.
     pub broker: Result<(), String>,
 }
@@ -47,7 +48,7 @@ impl Default for Snapshot {
             instances: BTreeMap::new(),
             services: Vec::new(),
             worker: None,
-            guardian: false,
+            guardian: None,
             broker: Err("no attempt has ended yet".to_owned()),
         }
     }

@@ -7,7 +7,7 @@ use crate::snapshot::Reader;
 /// answered a pulse with a full turn.
 pub async fn feed(mailbox: Mailbox, mut reader: Reader) {
     if reader
-        .wait_for(|now| now.worker.is_some() && now.guardian)
+        .wait_for(|now| now.worker.is_some() && now.guardian.is_some())
         .await
         .is_err()
     {

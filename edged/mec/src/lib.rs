@@ -7,44 +7,17 @@
 //! Tasks: one accept loop a listener ([`serve`]), one task a connection, at most [`serve::CONNECTIONS`] at once.
 
 mod authority;
+mod platform;
 mod problem;
+pub mod query;
 mod routes;
 pub mod serve;
 mod service;
 mod token;
 
-use std::future::Future;
-
-use edged_model::InstanceId;
-
 pub use authority::{Authority, AuthorityError};
+pub use platform::{Application, Deployment, Picture, Platform, Registration};
 pub use problem::Problem;
 pub use routes::router;
 pub use service::{RegisteredService, ServiceInfo};
 pub use token::{Access, TokenError, Tokens};
-
-/// What the interfaces ask of the box.
-pub trait Platform: Clone + Send + Sync + 'static {
-    /// Whether an instance exists.
-    fn knows(&self, instance: &InstanceId) -> bool;
-    /// Whether this is the instance's client secret; compared in constant time.
-    fn is_secret_of(&self, instance: &InstanceId, secret: &str) -> bool;
-    /// The instance says that it is ready.
-    fn confirm_ready(
-        &self,
-        instance: InstanceId,
-    ) -> impl Future<Output = Result<(), Problem>> + Send;
-    /// Every registered service, oldest first.
-    fn services(&self) -> Vec<RegisteredService>;
-    /// Adds a service or replaces it; answered when it is durable and announced.
-    fn put_service(
-        &self,
-        service: RegisteredService,
-    ) -> impl Future<Output = Result<(), Problem>> + Send;
-    /// Removes a service; answered when it is durable and withdrawn.
-    fn remove_service(&self, id: String) -> impl Future<Output = Result<(), Problem>> + Send;
-    /// Whether the node does its work, and if not, what is missing.
-    fn readiness(&self) -> Result<(), String>;
-    /// Prometheus text (exposition format 0.0.4).
-    fn metrics(&self) -> String;
-}

@@ -98,7 +98,7 @@ impl<P: Platform> FromRequestParts<Arc<Shared<P>>> for Caller {
         let access = shared.tokens.verify(bearer.trim()).ok_or_else(refused)?;
         // A token ends with its instance, whatever its own expiry says.
         if let Access::Instance(id) = &access
-            && !shared.platform.knows(id)
+            && !shared.platform.picture().applications.contains_key(id)
         {
             return Err(refused());
         }
@@ -120,7 +120,7 @@ impl Caller {
             Access::Instance(own) if *own != id => Err(Problem::forbidden(
                 "this token is for another application instance",
             )),
-            _ if !shared.platform.knows(&id) => Err(unknown()),
+            _ if !shared.platform.picture().applications.contains_key(&id) => Err(unknown()),
             _ => Ok(id),
         }
     }
@@ -216,8 +216,10 @@ async fn services<P: Platform>(
     Json(
         shared
             .platform
-            .services()
-            .into_iter()
+            .picture()
+            .services
+            .iter()
+            .cloned()
             .map(|service| service.info)
             .collect(),
     )
@@ -226,8 +228,10 @@ async fn services<P: Platform>(
 fn find<P: Platform>(shared: &Shared<P>, id: &str) -> Result<RegisteredService, Problem> {
     let found = shared
         .platform
-        .services()
-        .into_iter()
+        .picture()
+        .services
+        .iter()
+        .cloned()
         .find(|service| service.id == id);
     found.ok_or_else(|| Problem::not_found(format!("there is no service {id:?}")))
 }
@@ -246,10 +250,11 @@ async fn own_services<P: Platform>(
     Path(instance): Path<String>,
 ) -> Result<Json<Vec<ServiceInfo>>, Problem> {
     let id = caller.acts_for(&shared, &instance)?;
-    let own = shared
-        .platform
-        .services()
-        .into_iter()
+    let picture = shared.platform.picture();
+    let own = picture
+        .services
+        .iter()
+        .cloned()
         .filter(|service| service.instance == id);
     Ok(Json(own.map(|service| service.info).collect()))
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AppName, Bytes, Digest, EnvName, ImageReference, InstanceId, MilliCpus, Protocol,
-    PublishedPort, ServiceName, TopicFilter,
+    PublishedPort, Rules, ServiceName, TopicFilter,
 };
 
 /// What a container may use of the box. Every field has a default: no application is unbounded.
@@ -110,6 +110,8 @@ pub struct Probes {
     pub liveness: Option<Probe>,
     /// Decides about the name and the registry entry; without it a started instance is ready.
     pub readiness: Option<Probe>,
+    /// Whether it is ready only once it said so itself (MEC 011, `confirm_ready`), each time its container starts.
+    pub confirm: bool,
 }
 
 /// What happens when the container ends by itself.
@@ -234,6 +236,9 @@ pub struct AppInstance {
     pub goal: Goal,
     /// Its place in the network, held from creation to removal.
     pub lease: crate::LeaseNumber,
+    /// Its traffic and DNS rules: in force while it is ready.
+    #[serde(default, skip_serializing_if = "Rules::is_empty")]
+    pub rules: Rules,
     /// Unix seconds.
     pub created: u64,
 }

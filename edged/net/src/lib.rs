@@ -11,10 +11,12 @@
 //!
 //! [`Policy`]: edged_protocol::guardian::Policy
 
+mod feasible;
 mod inside;
 mod policy;
 mod validate;
 
+pub use feasible::{Infeasible, feasible};
 pub use inside::{hosts, network_of, resolv_conf};
 pub use policy::policy_of;
 pub use validate::{NetProblem, validate};

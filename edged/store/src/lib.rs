@@ -10,19 +10,21 @@ use edged_model::{AppInstance, Goal, InstanceId};
 use edged_protocol::Secret;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
+mod record;
 mod service;
 mod subscription;
 
+pub use record::Record;
 pub use service::StoredService;
 pub use subscription::StoredSubscription;
 
 /// The layout this program writes, kept in `SQLite`'s `user_version`.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 /// How long a locked database is waited for: only `sqlite3` in a person's hands can hold it.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// What leads from each layout to the next, the first of them from an empty file. Only ever added to.
-const MIGRATIONS: [(i64, &str); 2] = [
+const MIGRATIONS: [(i64, &str); 3] = [
     (
         1,
         "
@@ -43,7 +45,27 @@ const MIGRATIONS: [(i64, &str); 2] = [
 ",
     ),
     (2, subscription::TABLE),
+    (3, THIRD),
 ];
+
+/// Schema 3: services of applications that run elsewhere have no row in `instance`; and records.
+const THIRD: &str = "
+    ALTER TABLE service RENAME TO service_of_instance;
+    CREATE TABLE service (
+        id       TEXT PRIMARY KEY,
+        instance TEXT NOT NULL,
+        document TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO service SELECT id, instance, document FROM service_of_instance ORDER BY rowid;
+    DROP TABLE service_of_instance;
+    CREATE INDEX service_instance ON service (instance);
+    CREATE TABLE record (
+        kind     TEXT NOT NULL,
+        key      TEXT NOT NULL,
+        document TEXT NOT NULL,
+        PRIMARY KEY (kind, key)
+    ) STRICT;
+";
 
 /// Why state was not read or written.
 #[derive(Debug, thiserror::Error)]
@@ -221,12 +243,27 @@ impl Store {
             .map_err(|source| self.failed("changing a goal", source))
     }
 
+    /// Writes an instance's document anew, its goal aside; an unknown id changes nothing.
+    pub fn update(&self, instance: &AppInstance) -> Result<(), StoreError> {
+        let document = self.encode(instance.id.as_str(), instance)?;
+        self.connection
+            .execute(
+                "UPDATE instance SET document = ?2 WHERE id = ?1",
+                params![instance.id.as_str(), document],
+            )
+            .map(drop)
+            .map_err(|source| self.failed("changing an instance", source))
+    }
+
     /// Forgets an instance, its secrets and its services.
     pub fn forget(&self, id: &InstanceId) -> Result<(), StoreError> {
-        self.connection
-            .execute("DELETE FROM instance WHERE id = ?1", [id.as_str()])
-            .map(drop)
-            .map_err(|source| self.failed("forgetting an instance", source))
+        let forget = || {
+            let transaction = self.connection.unchecked_transaction()?;
+            transaction.execute("DELETE FROM service WHERE instance = ?1", [id.as_str()])?;
+            transaction.execute("DELETE FROM instance WHERE id = ?1", [id.as_str()])?;
+            transaction.commit()
+        };
+        forget().map_err(|source| self.failed("forgetting an instance", source))
     }
 
     fn encode<T: serde::Serialize>(&self, id: &str, value: &T) -> Result<String, StoreError> {

@@ -1,4 +1,4 @@
-use edged_model::{AppSpec, Digest, LeaseNumber, PinnedImage};
+use edged_model::{AppSpec, Digest, LeaseNumber, PinnedImage, Rules};
 
 use super::*;
 
@@ -15,6 +15,7 @@ fn instance(name: &str, lease: u16) -> AppInstance {
         },
         goal: Goal::Running,
         lease: LeaseNumber::try_from(lease).unwrap(),
+        rules: Rules::default(),
         created: 1,
     }
 }

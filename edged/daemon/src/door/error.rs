@@ -11,11 +11,13 @@ impl From<Denied> for PlatformError {
     fn from(denied: Denied) -> Self {
         let message = denied.to_string();
         match denied {
-            Denied::Unknown(_) => Self::new(ErrorKind::NotFound, message)
+            Denied::Unknown(_) | Denied::UnknownId(_) => Self::new(ErrorKind::NotFound, message)
                 .with_hint("`ps` lists the applications of this box"),
             Denied::NameTaken(name) => Self::new(ErrorKind::Conflict, message)
                 .with_hint(format!("choose another with --name, or `rm {name}` first")),
-            Denied::Invalid(_) => Self::new(ErrorKind::Invalid, message),
+            Denied::Invalid(_) | Denied::Kernel(_) => Self::new(ErrorKind::Invalid, message),
+            Denied::Away(_) => Self::new(ErrorKind::Unavailable, message),
+            Denied::NotRunning(_) => Self::new(ErrorKind::Conflict, message),
             Denied::Full(_) => {
                 Self::new(ErrorKind::Conflict, message).with_hint("remove an application with `rm`")
             }

@@ -7,6 +7,8 @@ mod logs;
 mod stats;
 mod views;
 
+pub use views::{instance as instance_view, status as status_view};
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::reconcile::{Denied, Mailbox, Means, Message, Wish};
+use crate::reconcile::{Denied, Mailbox, Means, Message, Which, Wish};
 use crate::snapshot::{InstanceStatus, Reader, Snapshot};
 
 /// Longest wait for the first picture of a new application: the reconciler shows one each turn, and a turn is short.
@@ -38,10 +40,10 @@ pub struct Door {
 
 impl Door {
     /// A door to the node.
-    pub fn new(means: Means, puller: Puller, mailbox: Mailbox, reader: Reader) -> Self {
+    pub fn new(means: Means, puller: Arc<Puller>, mailbox: Mailbox, reader: Reader) -> Self {
         Self {
             means,
-            puller: Arc::new(puller),
+            puller,
             mailbox,
             reader,
             since: Instant::now(),
@@ -108,7 +110,7 @@ impl Door {
         let grace_ms = grace.map(|grace| u32::try_from(grace.as_millis()).unwrap_or(u32::MAX));
         let name = name.clone();
         self.wish(|reply| Wish::Change {
-            name,
+            which: Which::Name(name),
             goal,
             force,
             grace_ms,
@@ -151,6 +153,8 @@ impl Platform for Door {
             .wish(|reply| Wish::Deploy {
                 spec: Box::new(spec),
                 image: Box::new(image),
+                id: None,
+                rules: Box::default(),
                 reply,
             })
             .await?;

@@ -59,7 +59,7 @@ pub fn status(now: &Snapshot, means: &Means, uptime: Duration) -> StatusView {
         Some(CgroupLayout::V2) => "runs containers on cgroup version 2",
         None => "is not running; applications go on, nothing can be started or stopped",
     };
-    let guardian = if now.guardian {
+    let guardian = if now.guardian.is_some() {
         "keeps links and firewall"
     } else {
         "is not running; the firewall stays as it is, nothing can be started or stopped"
@@ -81,7 +81,7 @@ pub fn status(now: &Snapshot, means: &Means, uptime: Duration) -> StatusView {
         },
         parts: vec![
             part("worker", now.worker.is_some(), worker.to_owned()),
-            part("guardian", now.guardian, guardian.to_owned()),
+            part("guardian", now.guardian.is_some(), guardian.to_owned()),
             part("broker", now.broker.is_ok(), broker),
         ],
     }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use edged_image::Image;
-use edged_mec::RegisteredService;
-use edged_model::{AppName, AppSpec, Digest, ExitCode, Goal, InstanceId};
+use edged_mec::{RegisteredService, Registration};
+use edged_model::{
+    Allocation, AllocationId, AppName, AppSpec, Digest, ExitCode, Goal, InstanceId, Rules,
+};
 use edged_mqtt::AccountState;
 use tokio::sync::{mpsc, oneshot};
 
@@ -81,6 +83,18 @@ pub enum Denied {
     /// The application network is full.
     #[error("all {0} places of the application network are taken")]
     Full(u16),
+    /// There is no application with this id.
+    #[error("there is no application instance {0}")]
+    UnknownId(InstanceId),
+    /// Its container does not run.
+    #[error("application instance {0} does not run")]
+    NotRunning(InstanceId),
+    /// A part of the node is away.
+    #[error("{0} is not running; try again in a moment")]
+    Away(&'static str),
+    /// The kernel, or what changes it, did not take it.
+    #[error("{0}")]
+    Kernel(String),
     /// It runs, and removal was not forced.
     #[error("{0} runs")]
     Runs(AppName),
@@ -92,6 +106,30 @@ pub enum Denied {
     Store(String),
 }
 
+/// An application by its name or its id.
+#[derive(Debug, Clone)]
+pub enum Which {
+    /// By name.
+    Name(AppName),
+    /// By id.
+    Id(InstanceId),
+}
+
+/// A claim on the box's network: what the firewall, tc and the resolver are to hold beyond links and ports.
+#[derive(Debug)]
+pub enum Claim {
+    /// These are an application's rules.
+    Rules(InstanceId, Rules),
+    /// This application is registered.
+    Register(Box<Registration>),
+    /// This one is no longer.
+    Deregister(InstanceId),
+    /// This bandwidth is allocated.
+    Allocate(Box<Allocation>),
+    /// This is no longer.
+    Release(AllocationId),
+}
+
 /// A wish.
 #[derive(Debug)]
 pub enum Wish {
@@ -101,13 +139,17 @@ pub enum Wish {
         spec: Box<AppSpec>,
         /// What it runs.
         image: Box<Image>,
+        /// The id that it was promised, where it was.
+        id: Option<InstanceId>,
+        /// Its traffic and DNS rules.
+        rules: Box<Rules>,
         /// Its id.
         reply: Reply<InstanceId>,
     },
     /// Change what is wanted of an application.
     Change {
         /// Which.
-        name: AppName,
+        which: Which,
         /// What is wanted.
         goal: Goal,
         /// Take it even from a running application.
@@ -115,6 +157,20 @@ pub enum Wish {
         /// Time until SIGKILL, if it has to be stopped.
         grace_ms: Option<u32>,
         /// Done when durable.
+        reply: Reply<()>,
+    },
+    /// Claim something of the box's network: done when it is in force.
+    Claim {
+        /// What.
+        claim: Claim,
+        /// Done when durable and in force.
+        reply: Reply<()>,
+    },
+    /// An application says that it is ready.
+    Confirm {
+        /// Which.
+        instance: InstanceId,
+        /// Done when it counts.
         reply: Reply<()>,
     },
     /// Keep a registered service.

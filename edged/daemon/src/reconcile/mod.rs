@@ -11,6 +11,7 @@
 mod message;
 mod orphans;
 mod perform;
+mod promise;
 mod retry;
 #[cfg(test)]
 mod tests;
@@ -21,9 +22,10 @@ mod world;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use edged_mec::RegisteredService;
+use edged_mec::{Application, Picture, RegisteredService, Registration};
 use edged_model::{
-    Action, AppInstance, AppName, ContainerState, Goal, InstanceId, InstanceState, plan,
+    Action, Allocation, AppInstance, AppName, ContainerState, DnsRule, Goal, InstanceId,
+    InstanceState, plan,
 };
 use edged_protocol::guardian::Policy;
 use edged_store::Store;
@@ -39,9 +41,11 @@ use crate::snapshot::{InstanceStatus, Snapshot};
 pub use tracked::Tracked;
 use world::World;
 
-pub use message::{Denied, Mailbox, Message, Verdict, Wish};
+pub use message::{Claim, Denied, Mailbox, Message, Verdict, Which, Wish};
 pub use perform::Means;
 use perform::{Outcome, Task};
+use promise::Promise;
+use retry::Retry;
 
 /// Messages not yet read: every sender waits for its place, so this only smooths bursts.
 pub const MESSAGES: usize = 256;
@@ -58,10 +62,21 @@ pub struct Reconciler {
     messages: mpsc::Receiver<Message>,
     instances: BTreeMap<InstanceId, Tracked>,
     services: Vec<RegisteredService>,
+    registrations: BTreeMap<InstanceId, Arc<Registration>>,
+    allocations: Vec<Allocation>,
+    /// Wishes that wait for the kernel, oldest first.
+    promises: Vec<Promise>,
+    /// Answers to wishes that are in force and not yet shown.
+    kept: Vec<message::Reply<()>>,
+    /// The policy in the kernel holds more than instances, so this task keeps it right.
+    claimed: bool,
+    policy_retry: Retry,
+    applying: JoinSet<Result<String, Failure>>,
     world: World,
     actions: JoinSet<Finished>,
     policy_busy: bool,
     snapshot: watch::Sender<Arc<Snapshot>>,
+    pictures: watch::Sender<Arc<Picture>>,
 }
 
 impl Reconciler {
@@ -71,12 +86,16 @@ impl Reconciler {
         store: Store,
         announcer: Announcer,
         (mailbox, messages): (Mailbox, mpsc::Receiver<Message>),
-        snapshot: watch::Sender<Arc<Snapshot>>,
+        (snapshot, pictures): (watch::Sender<Arc<Snapshot>>, watch::Sender<Arc<Picture>>),
     ) -> Result<Self, edged_store::StoreError> {
         let tracked = |(instance, credentials): (AppInstance, _)| {
             (instance.id.clone(), Tracked::new(instance, credentials))
         };
-        let instances = store.instances()?.into_iter().map(tracked).collect();
+        let mut instances = store.instances()?.into_iter().map(tracked).collect();
+        wishes::stored_confirmations(&store, &mut instances)?;
+        let registered = |it: Registration| (it.id.clone(), Arc::new(it));
+        let registrations = store.records()?.into_iter().map(registered).collect();
+        let allocations = store.records()?;
         let services = wishes::stored_services(&store)?;
         Ok(Self {
             means,
@@ -86,10 +105,18 @@ impl Reconciler {
             messages,
             instances,
             services,
+            registrations,
+            allocations,
+            promises: Vec::new(),
+            kept: Vec::new(),
+            claimed: true,
+            policy_retry: Retry::default(),
+            applying: JoinSet::new(),
             world: World::default(),
             actions: JoinSet::new(),
             policy_busy: false,
             snapshot,
+            pictures,
         })
     }
 
@@ -98,12 +125,14 @@ impl Reconciler {
         loop {
             self.turn();
             self.show();
+            self.answer_kept();
             let wake = self.next_pause();
             // Cancel-safe: a message or a result that is not taken stays where it is.
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 Some(message) = self.messages.recv() => self.take(message),
                 Some(Ok(finished)) = self.actions.join_next(), if !self.actions.is_empty() => self.finish(finished),
+                Some(Ok(result)) = self.applying.join_next(), if !self.applying.is_empty() => self.applied(result),
                 () = pause(wake) => {}
             }
             while let Ok(message) = self.messages.try_recv() {
@@ -111,12 +140,15 @@ impl Reconciler {
             }
         }
         while self.actions.join_next().await.is_some() {}
+        while self.applying.join_next().await.is_some() {}
     }
 
     fn next_pause(&self) -> Option<Instant> {
         self.instances
             .values()
-            .filter_map(|tracked| Some(tracked.retry.pending()?.0))
+            .map(|tracked| &tracked.retry)
+            .chain([&self.policy_retry])
+            .filter_map(|retry| Some(retry.pending()?.0))
             .min()
     }
 
@@ -136,6 +168,7 @@ impl Reconciler {
                 }
             }
         }
+        self.settle();
     }
 
     /// One step of one instance; whether another may follow at once.
@@ -174,6 +207,7 @@ impl Reconciler {
                             .services
                             .extract_if(.., |service| service.instance == *id);
                         gone.for_each(|service| self.announcer.clear_service(&service.id));
+                        self.forget_claims(id);
                         self.instances.remove(id);
                         self.publish();
                     }
@@ -253,7 +287,12 @@ impl Reconciler {
             self.world.set_layers(layers);
         }
         if let Err(failure) = result {
-            if action == Action::AllowTraffic {
+            // A claim that waits is the likelier culprit, and easier undone than an application.
+            let broken = changes_policy && self.break_promises(&failure);
+            let Some(tracked) = self.instances.get_mut(&id) else {
+                return;
+            };
+            if action == Action::AllowTraffic && !broken {
                 // Rules that the kernel does not take must not keep everybody else's out.
                 tracked.allowed = false;
             }
@@ -273,10 +312,12 @@ impl Reconciler {
     /// The policy that belongs into the kernel now.
     fn policy(&self) -> Policy {
         let allowed = self.instances.values().filter(|tracked| tracked.allowed);
-        edged_net::policy_of(
+        let mut policy = edged_net::policy_of(
             allowed.map(|tracked| tracked.instance.as_ref()),
             &self.means.addressing,
-        )
+        );
+        self.fill(&mut policy);
+        policy
     }
 
     /// The first application that an instance needs and that is not ready.
@@ -292,6 +333,12 @@ impl Reconciler {
 
     /// Gives the resolver the view that follows from the announced instances.
     fn publish(&self) {
+        if let Err(error) = self.try_publish() {
+            tracing::error!(%error, "the zone was not changed");
+        }
+    }
+
+    fn try_publish(&self) -> Result<(), String> {
         let announced = self.instances.values().filter(|tracked| tracked.announced);
         let ready: Vec<&AppInstance> = announced.map(|tracked| tracked.instance.as_ref()).collect();
         let wanted = self
@@ -302,9 +349,19 @@ impl Reconciler {
             .map(|tracked| tracked.instance.as_ref())
             .filter(|app| app.spec.network.egress)
             .collect();
-        if let Err(error) = self.announcer.publish(&ready, &self.services, &forward) {
-            tracing::error!(%error, "the zone was not changed");
-        }
+        let elsewhere = self
+            .registrations
+            .values()
+            .filter(|registration| !self.instances.contains_key(&registration.id))
+            .map(|registration| &registration.rules);
+        let rules: Vec<&DnsRule> = ready
+            .iter()
+            .map(|instance| &instance.rules)
+            .chain(elsewhere)
+            .flat_map(|rules| rules.dns.iter().filter(|rule| rule.active))
+            .collect();
+        self.announcer
+            .publish(&ready, &self.services, &rules, &forward)
     }
 
     /// Shows readers and the bus what is so now.
@@ -346,13 +403,51 @@ impl Reconciler {
         } else {
             Err(self.world.broker_away.clone())
         };
+        self.paint(&instances);
         self.snapshot.send_replace(Arc::new(Snapshot {
             instances,
             services: self.services.clone(),
             worker: self.world.worker.as_ref().map(|seen| seen.cgroups),
-            guardian: self.world.guardian.is_some(),
+            guardian: self.world.guardian.as_ref().map(|seen| seen.abilities),
             broker,
         }));
+    }
+}
+
+impl Reconciler {
+    /// Shows the interfaces what is so now, and wakes their readers only where that is something new.
+    fn paint(&self, instances: &BTreeMap<AppName, InstanceStatus>) {
+        let hosted = instances.values().map(|status| Application::Hosted {
+            instance: Arc::clone(&status.instance),
+            state: status.state.clone(),
+            running: matches!(status.container, ContainerState::Running { .. }),
+        });
+        let (own, elsewhere): (Vec<_>, Vec<_>) = self
+            .registrations
+            .values()
+            .partition(|registration| self.instances.contains_key(&registration.id));
+        let elsewhere = elsewhere
+            .into_iter()
+            .map(|registration| Application::Registered(Arc::clone(registration)));
+        let picture = Picture {
+            applications: hosted
+                .chain(elsewhere)
+                .map(|application| (application.id().clone(), application))
+                .collect(),
+            registrations: own
+                .into_iter()
+                .map(|registration| (registration.id.clone(), Arc::clone(registration)))
+                .collect(),
+            services: self.services.clone(),
+            allocations: self.allocations.clone(),
+        };
+        self.pictures.send_if_modified(|shown| {
+            let new = **shown != picture;
+            if new {
+                *shown = Arc::new(picture);
+            }
+            new
+        });
     }
 }
 

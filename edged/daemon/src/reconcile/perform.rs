@@ -95,13 +95,8 @@ impl Means {
         match &task.action {
             Action::UnpackLayer(digest) => self.unpack(instance, digest).await?,
             Action::AllowTraffic | Action::DenyTraffic => {
-                self.guardian
-                    .order(guardian::Command::Apply {
-                        policy: task.policy.clone(),
-                    })
-                    .await?;
                 return Ok(Outcome {
-                    policy: Some(task.policy.fingerprint()),
+                    policy: Some(self.apply(task.policy.clone()).await?),
                     ..Outcome::default()
                 });
             }
@@ -182,6 +177,15 @@ impl Means {
             Action::Announce | Action::Withdraw | Action::Forget => {}
         }
         Ok(Outcome::default())
+    }
+
+    /// Puts a policy in force; its fingerprint.
+    pub async fn apply(&self, policy: Policy) -> Result<String, Failure> {
+        let fingerprint = policy.fingerprint();
+        self.guardian
+            .order(guardian::Command::Apply { policy })
+            .await?;
+        Ok(fingerprint)
     }
 
     async fn look(&self, id: &InstanceId) -> Result<Outcome, Failure> {

@@ -8,6 +8,7 @@ use edged_model::{
     RestartPolicy, StopPolicy,
 };
 use edged_protocol::Secret;
+use edged_protocol::guardian::Abilities;
 use edged_protocol::worker::CgroupLayout;
 use edged_store::Credentials;
 use tempfile::TempDir;
@@ -67,8 +68,15 @@ impl Bench {
             store.insert(&app, &credentials()).unwrap();
         }
         let (snapshot, _) = watch::channel(Arc::new(Snapshot::default()));
-        let mut reconciler =
-            Reconciler::new(means, store, announcer, mpsc::channel(MESSAGES), snapshot).unwrap();
+        let (pictures, _) = watch::channel(Arc::new(Picture::default()));
+        let mut reconciler = Reconciler::new(
+            means,
+            store,
+            announcer,
+            mpsc::channel(MESSAGES),
+            (snapshot, pictures),
+        )
+        .unwrap();
         reconciler.world.guardian = Some(guardian::Seen {
             links: reconciler
                 .instances
@@ -76,6 +84,7 @@ impl Bench {
                 .map(|it| it.instance.lease)
                 .collect(),
             policy: Some(reconciler.policy().fingerprint()),
+            abilities: Abilities::default(),
         });
         reconciler.world.broker = Some(BTreeMap::new());
         let mut bench = Self {
@@ -131,7 +140,7 @@ impl Bench {
         let (reply, mut answer) = tokio::sync::oneshot::channel();
         let name = name.parse().unwrap();
         let wish = Wish::Change {
-            name,
+            which: Which::Name(name),
             goal,
             force: true,
             grace_ms: None,
@@ -174,6 +183,7 @@ fn app(name: &str, place: u16, restart: RestartPolicy) -> AppInstance {
         },
         goal: Goal::Running,
         lease: place_of(place),
+        rules: edged_model::Rules::default(),
         created: 0,
     }
 }

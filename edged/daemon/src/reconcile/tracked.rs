@@ -3,14 +3,34 @@
 use std::sync::Arc;
 
 use edged_model::{
-    AppInstance, AppName, ContainerState, ExitCode, Goal, InstanceState, Observed, RestartPolicy,
+    AppInstance, AppName, ContainerState, ExitCode, Goal, InstanceId, InstanceState, Observed,
+    RestartPolicy,
 };
-use edged_store::Credentials;
+use edged_store::{Credentials, Record};
+use serde::{Deserialize, Serialize};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::retry::Retry;
 use super::world::World;
+
+/// The run of a container that its application said to be ready: durable, because it says so once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// Whose.
+    pub instance: InstanceId,
+    /// Process id of the container's init.
+    pub pid: u32,
+    /// Unix milliseconds of its start.
+    pub since: u64,
+}
+
+impl Record for Confirmed {
+    const KIND: &'static str = "confirmed";
+    fn key(&self) -> &str {
+        self.instance.as_str()
+    }
+}
 
 /// An instance and everything about it that nobody else knows.
 #[allow(clippy::struct_excessive_bools)] // independent facts; the states that follow are an enum
@@ -30,6 +50,8 @@ pub struct Tracked {
     pub allowed: bool,
     /// Its names and services are published.
     pub announced: bool,
+    /// The run that the application said to be ready.
+    pub confirmed: Option<Confirmed>,
     /// The readiness probe's last word about the running container.
     pub probed_ready: bool,
     /// The probes of the running container, by its process id.
@@ -59,6 +81,7 @@ impl Tracked {
             ended_meanwhile: None,
             end_counted: false,
             announced: false,
+            confirmed: None,
             probed_ready: false,
             probes: None,
             again: false,
@@ -141,11 +164,25 @@ impl Tracked {
             account: world.account(&self.instance),
             container,
             link: world.has_link(self.instance.lease),
-            ready: running && (self.instance.spec.probes.readiness.is_none() || self.probed_ready),
+            ready: running && self.is_ready(container),
             announced: self.announced,
             again: self.again,
             waits_for,
         }
+    }
+
+    /// Whether the running container can serve, as far as its probes and its own word say.
+    fn is_ready(&self, container: ContainerState) -> bool {
+        let probes = &self.instance.spec.probes;
+        let probed = probes.readiness.is_none() || self.probed_ready;
+        let said = self.confirmed.as_ref().is_some_and(|confirmed| {
+            container
+                == ContainerState::Running {
+                    pid: confirmed.pid,
+                    since: confirmed.since,
+                }
+        });
+        probed && (said || !probes.confirm)
     }
 
     /// The state that everybody is shown.

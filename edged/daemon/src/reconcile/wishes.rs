@@ -1,18 +1,18 @@
 //! Messages taken: the world's news, and wishes, which are checked, made durable, and only then answered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use edged_image::Image;
 use edged_mec::{RegisteredService, ServiceInfo};
 use edged_model::{
     Action, AppInstance, AppName, AppSpec, ContainerState, ExitCode, Goal, InstanceId, LeaseNumber,
-    PinnedImage,
+    PinnedImage, Rules,
 };
 use edged_store::{Credentials, Store, StoreError, StoredService};
 
-use super::message::{Denied, Verdict};
-use super::tracked::Tracked;
+use super::message::{Denied, Verdict, Which};
+use super::tracked::{Confirmed, Tracked};
 use super::{Message, Reconciler, Wish};
 use crate::fault::{self, Moment};
 use crate::random;
@@ -28,6 +28,19 @@ pub(super) fn stored_services(store: &Store) -> Result<Vec<RegisteredService>, S
         })
     };
     Ok(store.services()?.into_iter().filter_map(parse).collect())
+}
+
+/// The runs that applications said to be ready, given back to their instances.
+pub(super) fn stored_confirmations(
+    store: &Store,
+    instances: &mut BTreeMap<InstanceId, Tracked>,
+) -> Result<(), StoreError> {
+    for confirmed in store.records::<Confirmed>()? {
+        if let Some(tracked) = instances.get_mut(&confirmed.instance) {
+            tracked.confirmed = Some(confirmed);
+        }
+    }
+    Ok(())
 }
 
 impl Reconciler {
@@ -126,23 +139,49 @@ impl Reconciler {
     fn grant(&mut self, wish: Wish) {
         // Whoever asked may have gone; the wish counts all the same.
         match wish {
-            Wish::Deploy { spec, image, reply } => drop(reply.send(self.deploy(*spec, &image))),
+            Wish::Deploy {
+                spec,
+                image,
+                id,
+                rules,
+                reply,
+            } => drop(reply.send(self.deploy(*spec, &image, id, *rules))),
             Wish::Change {
-                name,
+                which,
                 goal,
                 force,
                 grace_ms,
                 reply,
             } => {
-                drop(reply.send(self.change(&name, goal, force, grace_ms)));
+                let named = self.resolve(which);
+                let done = named.and_then(|id| self.change(&id, goal, force, grace_ms));
+                drop(reply.send(done));
             }
+            Wish::Claim { claim, reply } => self.claim(claim, reply),
+            Wish::Confirm { instance, reply } => drop(reply.send(self.confirm(&instance))),
             Wish::PutService { service, reply } => drop(reply.send(self.put_service(*service))),
             Wish::RemoveService { id, reply } => drop(reply.send(self.remove_service(&id))),
         }
     }
 
-    fn deploy(&mut self, spec: AppSpec, image: &Image) -> Result<InstanceId, Denied> {
-        if self.find(&spec.name).is_some() {
+    /// The id of an application that is here.
+    fn resolve(&self, which: Which) -> Result<InstanceId, Denied> {
+        match which {
+            Which::Id(id) if self.instances.contains_key(&id) => Ok(id),
+            Which::Id(id) => Err(Denied::UnknownId(id)),
+            Which::Name(name) => self.find(&name).ok_or(Denied::Unknown(name)),
+        }
+    }
+
+    fn deploy(
+        &mut self,
+        spec: AppSpec,
+        image: &Image,
+        id: Option<InstanceId>,
+        rules: Rules,
+    ) -> Result<InstanceId, Denied> {
+        let id = id.unwrap_or_else(InstanceId::random);
+        if self.instances.contains_key(&id) || self.find(&spec.name).is_some() {
             return Err(Denied::NameTaken(spec.name));
         }
         let others: Vec<&AppInstance> = self
@@ -175,7 +214,7 @@ impl Reconciler {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |age| age.as_secs());
         let instance = AppInstance {
-            id: InstanceId::random(),
+            id,
             spec,
             image: PinnedImage {
                 manifest: image.manifest.clone(),
@@ -187,6 +226,7 @@ impl Reconciler {
             },
             goal: Goal::Running,
             lease,
+            rules,
             created,
         };
         fault::pass(Moment::Before, fault::KEEP);
@@ -204,18 +244,16 @@ impl Reconciler {
 
     fn change(
         &mut self,
-        name: &AppName,
+        id: &InstanceId,
         goal: Goal,
         force: bool,
         grace_ms: Option<u32>,
     ) -> Result<(), Denied> {
-        let id = self
-            .find(name)
-            .ok_or_else(|| Denied::Unknown(name.clone()))?;
-        let container = self.world.container(&id);
-        let Some(tracked) = self.instances.get_mut(&id) else {
-            return Err(Denied::Unknown(name.clone()));
+        let container = self.world.container(id);
+        let Some(tracked) = self.instances.get_mut(id) else {
+            return Err(Denied::UnknownId(id.clone()));
         };
+        let name = &tracked.instance.spec.name;
         if tracked.instance.goal == Goal::Removed && goal != Goal::Removed {
             return Err(Denied::Going(name.clone()));
         }
@@ -227,7 +265,7 @@ impl Reconciler {
         }
         fault::pass(Moment::Before, fault::KEEP);
         self.store
-            .set_goal(&id, goal)
+            .set_goal(id, goal)
             .map_err(|error| Denied::Store(error.to_string()))?;
         fault::pass(Moment::After, fault::KEEP);
         tracked.want(goal, grace_ms, container);

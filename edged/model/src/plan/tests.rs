@@ -27,6 +27,7 @@ fn app(goal: Goal) -> AppInstance {
         },
         goal,
         lease: LeaseNumber::FIRST,
+        rules: crate::Rules::default(),
         created: 0,
     }
 }
