@@ -1,0 +1,12 @@
+//! The MEC interfaces of a running node, seen through our documents of them.
+//!
+//! For: every operation and every declared answer (`walk`), tokens (`tokens`), notifications (`notifications`), a
+//! fuzzer that reads the same documents (`schemathesis`) and somebody else's client (`mp1_client`). Refuses: to look
+//! inside. Requests go to loopback and to the node's own network, never further.
+
+mod bench;
+mod contract;
+mod http;
+mod packages;
+mod table;
+mod walk;

@@ -1,0 +1,213 @@
+//! Packages, instances and operations of MEC 010-2 in the states that calls need.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use board::client::{signal, until};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::bench::Bench;
+
+/// Longest on-boarding, and longest operation.
+const LATER: Duration = Duration::from_secs(60);
+
+const PACKAGES: &str = "mec010-2-package-management";
+const LIFECYCLE: &str = "mec010-2-lifecycle";
+
+/// A package that is on-boarded.
+#[derive(Debug, Clone)]
+pub struct Package {
+    pub id: String,
+    pub descriptor: String,
+}
+
+impl Bench {
+    fn announced(&self, checksum: &str) -> anyhow::Result<String> {
+        let call = self.call([]).json(&announcement(self, checksum));
+        self.made(&format!("{PACKAGES}/createPackage"), &call)
+    }
+
+    /// A package whose content has not come.
+    pub fn empty_package(&self) -> anyhow::Result<String> {
+        self.announced(&"0".repeat(64))
+    }
+
+    fn onboard(&self, name: &str) -> anyhow::Result<Package> {
+        let csar = self.csar(name)?;
+        let id = self.announced(&csar.sha256)?;
+        let call = self.call([&id]).bytes("application/zip", csar.bytes);
+        self.done(&format!("{PACKAGES}/uploadPackage"), &call, 202)?;
+        let shown = self.wait(&format!("{PACKAGES}/readPackage"), &id, |shown| {
+            let failure = &shown["onboardingFailureDetails"];
+            ensure!(failure.is_null(), "not on-boarded: {failure}");
+            Ok(shown["onboardingState"] == "ONBOARDED")
+        })?;
+        Ok(Package {
+            id,
+            descriptor: text(&shown, "appDId")?,
+        })
+    }
+
+    /// An on-boarded and enabled package.
+    pub fn package(&self) -> anyhow::Result<Package> {
+        if self.kept.package.get().is_none() {
+            let package = self.onboard("good")?;
+            self.enable(&package, "ENABLED")?;
+            let _ = self.kept.package.set(package);
+        }
+        self.kept.package.get().cloned().context("no package")
+    }
+
+    /// An on-boarded package from which no instance may be made.
+    pub fn disabled_package(&self) -> anyhow::Result<Package> {
+        if self.kept.disabled.get().is_none() {
+            let package = self.onboard("disabled")?;
+            self.enable(&package, "DISABLED")?;
+            let _ = self.kept.disabled.set(package);
+        }
+        self.kept.disabled.get().cloned().context("no package")
+    }
+
+    /// The state that a package is not in.
+    pub fn other_state(&self, package: &Package) -> anyhow::Result<&'static str> {
+        let call = self.call([&package.id]);
+        let shown = self.done(&format!("{PACKAGES}/readPackage"), &call, 200)?;
+        let is_enabled = shown.json()?["operationalState"] == "ENABLED";
+        Ok(if is_enabled { "DISABLED" } else { "ENABLED" })
+    }
+
+    fn enable(&self, package: &Package, state: &str) -> anyhow::Result<()> {
+        if self.other_state(package)? != state {
+            return Ok(());
+        }
+        let call = self
+            .call([&package.id])
+            .json(&json!({"operationalState": state}));
+        self.done(&format!("{PACKAGES}/changePackage"), &call, 200)
+            .map(drop)
+    }
+
+    /// A new instance that is not instantiated.
+    pub fn instance(&self) -> anyhow::Result<String> {
+        let package = self.package()?;
+        self.enable(&package, "ENABLED")?;
+        let call = self.call([]).json(&json!({"appDId": package.descriptor}));
+        self.made(&format!("{LIFECYCLE}/createInstance"), &call)
+    }
+
+    /// An instance that runs.
+    pub fn running(&self) -> anyhow::Result<String> {
+        let read = format!("{LIFECYCLE}/readInstance");
+        if let Some(id) = self.kept.instance.borrow().as_ref() {
+            let shown = self.done(&read, &self.call([id]), 200)?.json()?;
+            if shown["instantiatedAppState"]["operationalState"] == "STARTED" {
+                return Ok(id.clone());
+            }
+        }
+        let id = self.instance()?;
+        let operation = self.begin("instantiateInstance", &id, &instantiation())?;
+        self.wait(&format!("{LIFECYCLE}/readOperation"), &operation, completed)?;
+        self.kept.instance.replace(Some(id.clone()));
+        let _ = self.kept.operation.set(operation);
+        Ok(id)
+    }
+
+    /// An operation that is over.
+    pub fn completed(&self) -> anyhow::Result<String> {
+        self.running()?;
+        self.kept.operation.get().cloned().context("no operation")
+    }
+
+    /// Begins an operation on an instance; the name of its run.
+    pub fn begin(&self, task: &str, instance: &str, body: &Value) -> anyhow::Result<String> {
+        let call = self.call([instance]).json(body);
+        let answer = self.done(&format!("{LIFECYCLE}/{task}"), &call, 202)?;
+        let location = answer.header("location").context("no Location")?;
+        let (_, last) = location.rsplit_once('/').context("no path")?;
+        Ok(last.to_owned())
+    }
+
+    /// An operation that cannot come to its end, because the worker has been stopped; `resume` lets it go on.
+    pub fn stuck(&self) -> anyhow::Result<String> {
+        let id = self.instance()?;
+        signal(self.lab.node.pid("worker")?, Signal::STOP)?;
+        let operation = self.begin("instantiateInstance", &id, &instantiation())?;
+        self.wait(&format!("{LIFECYCLE}/readOperation"), &operation, |shown| {
+            Ok(shown["operationState"] == "PROCESSING")
+        })?;
+        Ok(operation)
+    }
+
+    /// Lets the worker go on.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        signal(self.lab.node.pid("worker")?, Signal::CONT)
+    }
+
+    /// An operation that failed and may be tried again: the program of its application is not in the image.
+    pub fn failed(&self) -> anyhow::Result<String> {
+        let package = self.onboard("broken")?;
+        self.enable(&package, "ENABLED")?;
+        let call = self.call([]).json(&json!({"appDId": package.descriptor}));
+        let id = self.made(&format!("{LIFECYCLE}/createInstance"), &call)?;
+        let operation = self.begin("instantiateInstance", &id, &instantiation())?;
+        self.wait(&format!("{LIFECYCLE}/readOperation"), &operation, |shown| {
+            Ok(shown["operationState"] == "FAILED_TEMP")
+        })?;
+        Ok(operation)
+    }
+
+    /// Reads a resource until it is as wanted.
+    fn wait(
+        &self,
+        read: &str,
+        id: &str,
+        mut is_there: impl FnMut(&Value) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<Value> {
+        until(LATER, || {
+            let shown = self.done(read, &self.call([id]), 200)?.json()?;
+            Ok(is_there(&shown)?.then_some(shown))
+        })
+        .with_context(|| format!("{read} {id}"))
+    }
+}
+
+fn completed(shown: &Value) -> anyhow::Result<bool> {
+    ensure!(shown["operationState"] != "FAILED_TEMP", "{shown}");
+    Ok(shown["operationState"] == "COMPLETED")
+}
+
+/// A body of `createPackage` with a name that no package has.
+pub fn announcement(bench: &Bench, checksum: &str) -> Value {
+    let number = bench.kept.packages.get() + 1;
+    bench.kept.packages.set(number);
+    json!({
+        "appPkgName": format!("package-{number}"), "appPkgVersion": "1.0.0",
+        "checksum": {"algorithm": "SHA-256", "hash": checksum},
+    })
+}
+
+/// A body of `instantiate`.
+pub fn instantiation() -> Value {
+    json!({"selectedMECHostInfo": [{"hostName": "here", "hostId": {"id": "edge"}}]})
+}
+
+fn text(shown: &Value, name: &str) -> anyhow::Result<String> {
+    let text = shown.get(name).and_then(Value::as_str);
+    Ok(text
+        .with_context(|| format!("no {name}: {shown}"))?
+        .to_owned())
+}
+
+impl Bench {
+    fn csar(&self, _name: &str) -> anyhow::Result<Csar> {
+        anyhow::bail!("no packages yet")
+    }
+}
+
+/// A package file.
+#[derive(Debug)]
+pub struct Csar {
+    pub bytes: Vec<u8>,
+    pub sha256: String,
+}

@@ -1,0 +1,156 @@
+//! MEC 010-2, lifecycle management.
+
+use serde_json::{Value, json};
+
+use super::{Row, row};
+use crate::bench::{Bench, Call, NOBODY};
+use crate::packages::instantiation;
+
+const THERE: &str = "the collection is always there";
+
+pub fn rows() -> Vec<Row> {
+    let mut all = instances();
+    all.extend(tasks());
+    all.extend(operations());
+    all.extend(subscriptions());
+    all
+}
+
+fn instances() -> Vec<Row> {
+    vec![
+        row("mec010-2-lifecycle/listInstances", |bench| {
+            bench.instance()?;
+            Ok(bench.call([]))
+        })
+        .never(404, THERE),
+        row("mec010-2-lifecycle/createInstance", |bench| {
+            // Other calls switch the package on and off.
+            bench.instance()?;
+            let descriptor = bench.package()?.descriptor;
+            Ok(bench.call([]).json(&json!({"appDId": descriptor})))
+        })
+        .by(404, |bench| {
+            Ok(bench
+                .call([])
+                .json(&json!({"appDId": "no-such-descriptor"})))
+        })
+        .by(409, |bench| {
+            let descriptor = bench.disabled_package()?.descriptor;
+            Ok(bench.call([]).json(&json!({"appDId": descriptor})))
+        }),
+        row("mec010-2-lifecycle/readInstance", |bench| {
+            Ok(bench.call([&bench.instance()?]))
+        }),
+        row("mec010-2-lifecycle/deleteInstance", |bench| {
+            Ok(bench.call([&bench.instance()?]))
+        })
+        .by(409, |bench| Ok(bench.call([&bench.running()?])))
+        .after(|bench, call, _| bench.gone("mec010-2-lifecycle/readInstance", call)),
+    ]
+}
+
+fn tasks() -> Vec<Row> {
+    let end = || json!({"terminationType": "FORCEFUL"});
+    let stop = || json!({"changeStateTo": "STOPPED"});
+    let on_new = |body: fn() -> Value| {
+        move |bench: &Bench| -> anyhow::Result<Call> {
+            Ok(bench.call([&bench.instance()?]).json(&body()))
+        }
+    };
+    let on_running = |body: fn() -> Value| {
+        move |bench: &Bench| -> anyhow::Result<Call> {
+            Ok(bench.call([&bench.running()?]).json(&body()))
+        }
+    };
+    vec![
+        row(
+            "mec010-2-lifecycle/instantiateInstance",
+            on_new(instantiation),
+        )
+        .by(409, on_running(instantiation)),
+        row("mec010-2-lifecycle/operateInstance", on_running(stop)).by(409, on_new(stop)),
+        row("mec010-2-lifecycle/terminateInstance", on_running(end)).by(409, on_new(end)),
+        row(
+            "mec010-2-lifecycle/configurePlatformForInstance",
+            on_running(configuration),
+        )
+        .by(409, |bench| {
+            // Two runs on one instance at once: the first cannot end while the worker stands still.
+            let operation = bench.stuck()?;
+            let shown = bench.done(
+                "mec010-2-lifecycle/readOperation",
+                &bench.call([&operation]),
+                200,
+            )?;
+            let shown = shown.json()?;
+            let instance = shown["_links"]["appInstance"]["href"].as_str();
+            let (_, id) = instance
+                .unwrap_or_default()
+                .rsplit_once('/')
+                .unwrap_or_default();
+            Ok(bench.call([id]).json(&configuration()))
+        })
+        .after(|bench, _, _| bench.resume()),
+    ]
+}
+
+fn configuration() -> Value {
+    json!({"appDNSRule": [{
+        "dnsRuleId": "counter", "domainName": "counter.example.org", "ipAddressType": "IP_V4",
+        "ipAddress": "192.0.2.9", "ttl": 60,
+    }]})
+}
+
+fn operations() -> Vec<Row> {
+    let over = |bench: &Bench| Ok(bench.call([&bench.completed()?]));
+    let cancel = |call: Call| call.json(&json!({"cancelMode": "FORCED"}));
+    vec![
+        row("mec010-2-lifecycle/listOperations", |bench| {
+            bench.completed()?;
+            Ok(bench.call([]))
+        })
+        .never(404, THERE),
+        row("mec010-2-lifecycle/readOperation", over),
+        row("mec010-2-lifecycle/cancelOperation", move |bench| {
+            Ok(cancel(over(bench)?))
+        })
+        .by(202, move |bench| Ok(cancel(bench.call([&bench.stuck()?]))))
+        .by(409, move |bench| Ok(cancel(over(bench)?)))
+        .after(|bench, _, _| bench.resume()),
+        row("mec010-2-lifecycle/failOperation", over)
+            .by(200, |bench| Ok(bench.call([&bench.failed()?])))
+            .by(409, over),
+        row("mec010-2-lifecycle/retryOperation", over)
+            .by(202, |bench| Ok(bench.call([&bench.failed()?])))
+            .by(409, over),
+    ]
+}
+
+fn subscribe(bench: &Bench) -> anyhow::Result<Call> {
+    Ok(bench.call([]).json(&json!({
+        "callbackUri": NOBODY, "subscriptionType": "AppInstanceStateChangeSubscription",
+    })))
+}
+
+fn subscription(bench: &Bench) -> anyhow::Result<String> {
+    bench.made("mec010-2-lifecycle/createSubscription", &subscribe(bench)?)
+}
+
+fn subscriptions() -> Vec<Row> {
+    vec![
+        row("mec010-2-lifecycle/listSubscriptions", |bench| {
+            subscription(bench)?;
+            Ok(bench.call([]))
+        })
+        .never(404, THERE),
+        row("mec010-2-lifecycle/createSubscription", subscribe)
+            .never(404, "nothing in the body has to be there already"),
+        row("mec010-2-lifecycle/readSubscription", |bench| {
+            Ok(bench.call([&subscription(bench)?]))
+        }),
+        row("mec010-2-lifecycle/deleteSubscription", |bench| {
+            Ok(bench.call([&subscription(bench)?]))
+        })
+        .after(|bench, call, _| bench.gone("mec010-2-lifecycle/readSubscription", call)),
+    ]
+}
