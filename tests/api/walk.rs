@@ -129,7 +129,8 @@ fn produce<'a>(
 fn every_operation_gives_every_answer_that_is_declared() -> anyhow::Result<()> {
     let bench = Bench::start()?;
     let (mut produced, mut never, mut faults) = (0, BTreeMap::new(), String::new());
-    for row in &rows() {
+    let rows = rows();
+    for row in &rows {
         let operation = bench.contract.operation(row.operation)?;
         // Refusals first: a success may use its resource up.
         for status in bench.contract.answers(operation)?.into_keys().rev() {
@@ -140,7 +141,7 @@ fn every_operation_gives_every_answer_that_is_declared() -> anyhow::Result<()> {
             }
         }
     }
-    println!("walk: {produced} answers of {} operations", rows().len());
+    println!("walk: {produced} answers of {} operations", rows.len());
     for ((status, reason), count) in never {
         println!("  never {status}, {count} times: {reason}");
     }
