@@ -14,6 +14,7 @@
 mod feasible;
 mod inside;
 mod policy;
+pub mod shape;
 mod validate;
 
 pub use feasible::{Infeasible, feasible};
