@@ -104,7 +104,7 @@ impl Bench {
         let seed = folder.path().join("seed.json");
         std::fs::write(&seed, seeded().to_string())?;
         let lab = Lab::start_with(|command| {
-            command.args(["--prefix", prefix]).arg("--seed").arg(&seed);
+            command.args(["--prefix", prefix]);
         })?;
         let image = lab.image("web", web)?;
         let app = |name: &str| -> anyhow::Result<App> {

@@ -99,6 +99,13 @@ impl Contract {
         Ok(all)
     }
 
+    /// Whether a value fits a named schema of a document.
+    pub fn fits(&self, document: &str, name: &str, value: &Value) -> anyhow::Result<()> {
+        let schema = format!("#/components/schemas/{name}");
+        let schema = self.library.find(document, &schema)?;
+        schema::fits(&self.library, schema, value).map_err(anyhow::Error::msg)
+    }
+
     /// Whether an answer is what the document says of its status: media type, required headers, body.
     pub fn check(&self, operation: &Operation, answer: &Answer) -> anyhow::Result<()> {
         let declared = self.answers(operation)?;
@@ -135,7 +142,8 @@ impl Contract {
         {
             let body = answer.json()?;
             schema::fits(&self.library, schema, &body)
-                .map_err(|fault| anyhow::anyhow!("the body does not fit: {fault}: {body:.300}"))?;
+                .map_err(anyhow::Error::msg)
+                .with_context(|| format!("the body does not fit: {:.300}", body.to_string()))?;
         }
         Ok(())
     }

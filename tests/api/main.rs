@@ -5,8 +5,11 @@
 //! inside. Requests go to loopback and to the node's own network, never further.
 
 mod bench;
+mod callback;
 mod contract;
 mod http;
+mod notifications;
 mod packages;
 mod table;
+mod tokens;
 mod walk;
