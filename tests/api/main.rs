@@ -8,6 +8,7 @@ mod bench;
 mod callback;
 mod contract;
 mod http;
+mod mp1_client;
 mod notifications;
 mod packages;
 mod table;
