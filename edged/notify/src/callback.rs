@@ -58,7 +58,7 @@ impl Callback {
         self.uri.scheme() == Some(&Scheme::HTTPS)
     }
 
-    /// The name or address, without brackets.
+    /// The name in lower case without a final dot, or the address without brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -109,7 +109,8 @@ impl FromStr for Callback {
         if text.contains('?') {
             return Err(has("query"));
         }
-        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        let host = authority.host().trim_matches(['[', ']']);
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
         if host.is_empty() {
             return Err(scheme());
         }
@@ -160,7 +161,7 @@ mod tests {
             ("http://10.86.0.2:8080/a/b", "10.86.0.2", 8080, "/a/b"),
             ("https://app.example", "app.example", 443, "/"),
             ("http://[fd00::2]:81/x", "fd00::2", 81, "/x"),
-            ("HTTP://app/%20", "app", 80, "/%20"),
+            ("HTTP://App.Edge./%20", "app.edge", 80, "/%20"),
         ] {
             let callback: Callback = good.parse().unwrap();
             assert_eq!(
@@ -182,6 +183,7 @@ mod tests {
             "http://",
             "http:///path",
             "http://:80/",
+            "http://./",
             "http://h/p?q=1",
             "http://h/p?",
             "http://h?q",

@@ -41,12 +41,12 @@ const ENDINGS_MAX: usize = 64;
 
 /// What the node knows of names and of who may reach what.
 pub trait Reach: Send + Sync + 'static {
-    /// The addresses of a name that is the node's own to answer (none: there is no such name), or `None` when the
+    /// The addresses of a name (in lower case, without a final dot) that is the node's own to answer (none: there is no such name), or `None` when the
     /// name is not in its zone and the system is asked.
     fn lookup(&self, host: &str) -> Option<Vec<IpAddr>>;
 
     /// Whether the owner of a subscription may reach this address. `None` is who holds the token of all. Asked
-    /// before every connection, with the address that is connected to.
+    /// before every connection and every use of one, with the address that it goes to.
     fn permits(&self, owner: Option<&InstanceId>, to: SocketAddr) -> bool;
 }
 
@@ -78,6 +78,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// A connection that a request can be sent on. Dropping it closes it.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    /// What was permitted.
+    pub(crate) to: SocketAddr,
     pub(crate) sender: SendRequest<Full<Bytes>>,
     /// Moves the bytes; ends when the connection does.
     pub(crate) driver: JoinHandle<()>,
@@ -123,7 +125,7 @@ impl Outbound {
     ) -> Result<Connection, ConnectError> {
         let place = self.connections.take(owner).await;
         let connecting = async {
-            let stream = self.dial(owner, callback).await?;
+            let (to, stream) = self.dial(owner, callback).await?;
             let (sender, connection) = Builder::new()
                 .max_buf_size(HEAD_MAX)
                 .handshake(TokioIo::new(stream))
@@ -133,6 +135,7 @@ impl Outbound {
                 let _ = connection.await;
             });
             Ok(Connection {
+                to,
                 sender,
                 driver,
                 place,
@@ -147,12 +150,12 @@ impl Outbound {
         &self,
         owner: Option<&InstanceId>,
         callback: &Callback,
-    ) -> Result<Box<dyn Io>, ConnectError> {
-        let stream = self.tcp(owner, callback).await?;
+    ) -> Result<(SocketAddr, Box<dyn Io>), ConnectError> {
+        let (to, stream) = self.tcp(owner, callback).await?;
         // A notification is one small write; waiting for more would only delay it.
         let _ = stream.set_nodelay(true);
         if !callback.is_https() {
-            return Ok(Box::new(stream));
+            return Ok((to, Box::new(stream)));
         }
         let tls = |source| ConnectError::Tls {
             host: callback.host().to_owned(),
@@ -162,14 +165,14 @@ impl Outbound {
             .map_err(|error| tls(io::Error::other(error)))?;
         let connector = TlsConnector::from(self.trust.config().await?);
         let stream = connector.connect(name, stream).await.map_err(tls)?;
-        Ok(Box::new(stream))
+        Ok((to, Box::new(stream)))
     }
 
     async fn tcp(
         &self,
         owner: Option<&InstanceId>,
         callback: &Callback,
-    ) -> Result<TcpStream, ConnectError> {
+    ) -> Result<(SocketAddr, TcpStream), ConnectError> {
         let mut failure = ConnectError::Unknown(callback.host().to_owned());
         let addresses = self.addresses(owner, callback.host()).await?;
         // One address that swallows packets leaves time for the others.
@@ -182,7 +185,7 @@ impl Outbound {
                 continue;
             }
             match timeout(self.limits.connect / count, TcpStream::connect(to)).await {
-                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Ok(stream)) => return Ok((to, stream)),
                 Ok(Err(source)) => failure = ConnectError::Unreachable { to, source },
                 Err(_) => failure = ConnectError::Slow,
             }

@@ -58,7 +58,7 @@ impl Lane {
         Arc::new(Self {
             id: subscription.id.clone(),
             websocket: subscription.websocket,
-            owner: subscription.owner.clone(),
+            owner: subscription.reach().cloned(),
             callback: subscription.callback.clone(),
             outbound,
             state: Mutex::default(),
@@ -69,8 +69,12 @@ impl Lane {
     /// Queues a notification.
     pub(crate) fn push(self: &Arc<Self>, body: Bytes) {
         let mut state = self.state();
-        self.queue(&mut state, body);
-        self.wake(&mut state);
+        if state.phase == Phase::Open {
+            self.queue(&mut state, body);
+            self.wake(&mut state);
+        } else {
+            self.outbound.counters.refused();
+        }
     }
 
     /// Speaks to this WebSocket from now on; one that was attached before is closed.

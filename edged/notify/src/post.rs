@@ -116,7 +116,9 @@ impl<'a> Poster<'a> {
     }
 
     async fn attempt(&mut self, item: &Item) -> Result<(), AttemptError> {
-        if let Some(kept) = self.connection.take() {
+        if let Some(kept) = self.connection.take()
+            && self.outbound.reach.permits(self.owner, kept.to)
+        {
             match self.exchange(kept, item).await {
                 // The receiver closed it meanwhile, which is its right: a new connection tells more.
                 Err(AttemptError::Broken(_)) => {}

@@ -86,6 +86,9 @@ pub struct Subscription {
     pub kind: String,
     /// The application that made it; none for whoever holds the token of all.
     pub owner: Option<InstanceId>,
+    /// It was made with the token of all, if on behalf of its owner: its callback may be anywhere.
+    #[serde(default)]
+    pub trusted: bool,
     /// Where notifications are posted.
     pub callback: Option<Callback>,
     /// Whether a WebSocket may be attached.
@@ -101,6 +104,11 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// By whose reach the callback is judged; none: by that of whoever holds the token of all.
+    pub(crate) fn reach(&self) -> Option<&InstanceId> {
+        self.owner.as_ref().filter(|_| !self.trusted)
+    }
+
     /// The notification that a subscriber can ask for (MEC 009, `requestTestNotification`).
     pub(crate) fn test_notification(&self) -> Value {
         json!({

@@ -7,8 +7,8 @@ mod subscriptions;
 mod websocket;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edged_model::InstanceId;
@@ -24,10 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// When the clock of the tests begins.
 const START: u64 = 1_795_000_000;
 
-/// Everything is permitted but one port; `box.test` is here, and nothing else of the zone is.
-#[derive(Default)]
+/// Everything is permitted but one address; `box.test` is here, and nothing else of the zone is.
+#[derive(Default, Clone)]
 struct Here {
-    forbidden: Option<SocketAddr>,
+    forbidden: Arc<Mutex<Option<SocketAddr>>>,
 }
 
 impl Reach for Here {
@@ -38,16 +38,13 @@ impl Reach for Here {
     }
 
     fn permits(&self, _owner: Option<&InstanceId>, to: SocketAddr) -> bool {
-        Some(to) != self.forbidden
+        Some(to) != *self.forbidden.lock().unwrap()
     }
 }
 
-/// The node's own, with short waits.
+/// The node's own, with short pauses.
 fn brisk() -> Limits {
     Limits {
-        connect: Duration::from_secs(2),
-        answer: Duration::from_millis(100),
-        rest: Duration::from_millis(100),
         retry_first: Duration::from_millis(1),
         retry_ceiling: Duration::from_millis(5),
         attempts: 4,
@@ -123,6 +120,7 @@ fn subscription(callback: &str) -> Subscription {
         id: SubscriptionId::random(),
         api: "mec_app_support".to_owned(),
         kind: "AppTerminationNotificationSubscription".to_owned(),
+        trusted: false,
         owner: None,
         callback: callback.map(|text| text.parse::<Callback>().unwrap()),
         websocket: callback.is_none(),

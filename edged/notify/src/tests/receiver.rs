@@ -14,14 +14,15 @@ use super::{PATIENCE, Value};
 pub(super) enum Answer {
     /// The head of an answer, without a body.
     Status(&'static str),
-    /// Nothing, with the connection open.
-    Hang,
+    /// These bytes, and then nothing, with the connection open.
+    Stall(&'static str),
     /// These bytes, and then the end.
     Cut(&'static str),
     /// A body without end.
     Endless,
 }
 
+pub(super) const HANG: Answer = Answer::Stall("");
 pub(super) const TAKEN: Answer = Answer::Status("204 No Content");
 
 /// A request as it arrived.
@@ -146,7 +147,15 @@ impl Serving {
                     let text = text.replace("204 No Content\r\ncontent-length: 0", "204 Taken");
                     stream.write_all(text.as_bytes()).await.ok()?;
                 }
-                Answer::Hang => std::future::pending().await,
+                Answer::Stall(text) => {
+                    stream.write_all(text.as_bytes()).await.ok()?;
+                    // Until the other side has had enough.
+                    return stream
+                        .read_to_string(&mut String::new())
+                        .await
+                        .map(drop)
+                        .ok();
+                }
                 Answer::Cut(text) => {
                     stream.write_all(text.as_bytes()).await.ok()?;
                     return stream.shutdown().await.ok();
