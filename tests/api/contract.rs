@@ -75,6 +75,11 @@ impl Contract {
         })
     }
 
+    /// The documents' names.
+    pub fn documents(&self) -> impl Iterator<Item = &str> {
+        self.library.documents().map(|it| it.name.as_str())
+    }
+
     /// All of them.
     pub fn operations(&self) -> &[Operation] {
         &self.operations

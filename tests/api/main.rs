@@ -11,6 +11,7 @@ mod http;
 mod mp1_client;
 mod notifications;
 mod packages;
+mod schemathesis;
 mod table;
 mod tokens;
 mod walk;
