@@ -13,6 +13,7 @@ pub mod bench;
 pub mod check;
 pub mod client;
 pub mod demo;
+pub mod generate;
 pub mod host;
 pub mod image;
 pub mod install;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use board::{bench, check, demo, host};
+use board::{bench, check, demo, generate, host};
 use clap::{Parser, Subcommand};
 
 /// Everything a person does with this repository.
@@ -21,6 +21,8 @@ enum Verb {
     Demo(demo::Options),
     /// Install what is missing, check form and lints, run every test.
     Test(check::Options),
+    /// Write the code of mec-api/ and the documents that it serves from openapi/.
+    Generate(generate::Options),
     /// Measure in release build, beside what others take for the same.
     Bench(bench::Options),
 }
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Verb::Host(options) => host::run(&options),
         Verb::Demo(options) => demo::run(&options),
         Verb::Test(options) => check::run(&options),
+        Verb::Generate(options) => generate::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };
     match result {

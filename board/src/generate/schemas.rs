@@ -1,0 +1,533 @@
+//! From schemas to types.
+
+use anyhow::{Context, bail, ensure};
+
+use super::library::{Library, Place};
+use super::model::{Field, Item, Kind, Named, Rule, Type, Variant};
+use super::module_of;
+use super::names::{capitalized, pascal, snake, words};
+use super::node::Node;
+
+/// Reads the schemas of one module.
+pub struct Reader<'a> {
+    library: &'a Library,
+    module: &'static str,
+    /// The names of the document's own schemas.
+    taken: Vec<&'a str>,
+    items: Vec<Item>,
+}
+
+impl<'a> Reader<'a> {
+    /// For a module that has nothing yet.
+    pub fn new(library: &'a Library, module: &'static str) -> Self {
+        Self {
+            library,
+            module,
+            taken: Vec::new(),
+            items: Vec::new(),
+        }
+    }
+
+    /// Every named schema of a document, and the enumerations inside them.
+    pub fn all(mut self, root: Place<'a>) -> anyhow::Result<Vec<Item>> {
+        let schemas = root.at(root.node.at("/components/schemas"));
+        self.taken = schemas
+            .node
+            .members()
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        for (name, node) in schemas.node.members() {
+            let item = self.item(name, schemas.at(node));
+            let item = item.with_context(|| format!("{}: {name}", root.document))?;
+            self.add(item)?;
+        }
+        Ok(self.items)
+    }
+
+    /// How many types were made on the way.
+    pub fn made(&self) -> usize {
+        self.items.len()
+    }
+
+    fn add(&mut self, item: Item) -> anyhow::Result<()> {
+        ensure!(
+            !self.items.iter().any(|known| known.name == item.name),
+            "two types are called {}",
+            item.name
+        );
+        self.items.push(item);
+        Ok(())
+    }
+
+    fn item(&mut self, name: &str, schema: Place<'a>) -> anyhow::Result<Item> {
+        let kind = if schema.node.get("oneOf").is_some() {
+            self.union(schema)?
+        } else if schema.node.get("properties").is_some() {
+            Kind::Struct {
+                fields: self.fields(name, schema)?,
+                any_of: any_of(schema.node)?,
+            }
+        } else if schema.node.get("enum").is_some() && is(schema.node, "string") {
+            Kind::Words(variants(schema.node)?)
+        } else {
+            let (kind, rules) = self.kind(name, "", schema)?;
+            ensure!(
+                rules.is_empty(),
+                "rules of a named simple type are not supported"
+            );
+            Kind::Alias(kind)
+        };
+        let about = schema.node.get("description").text();
+        let about = about.map_or_else(|| sentence(name), str::to_owned);
+        Ok(Item {
+            name: name.to_owned(),
+            about,
+            kind,
+        })
+    }
+
+    fn fields(&mut self, owner: &str, schema: Place<'a>) -> anyhow::Result<Vec<Field>> {
+        let required: Vec<&str> = schema
+            .node
+            .get("required")
+            .items()
+            .iter()
+            .filter_map(Node::text)
+            .collect();
+        let mut fields: Vec<Field> = Vec::new();
+        for (wire, node) in schema.node.get("properties").members() {
+            let member = schema.at(node);
+            let (kind, rules) = self
+                .kind(owner, wire, member)
+                .with_context(|| wire.clone())?;
+            let mut rust = snake(wire);
+            if fields.iter().any(|known| known.rust == rust) {
+                rust = format!("{rust}_capitalized");
+            }
+            fields.push(Field {
+                wire: wire.clone(),
+                rust,
+                about: self.about(member, &rules)?,
+                kind,
+                required: required.contains(&wire.as_str()),
+                rules,
+            });
+        }
+        for name in required {
+            ensure!(
+                fields.iter().any(|field| field.wire == name),
+                "{name} is required and not there"
+            );
+        }
+        Ok(fields)
+    }
+
+    /// What a member is: its own description, or that of what it refers to.
+    fn about(&self, member: Place<'a>, rules: &[Rule]) -> anyhow::Result<String> {
+        let resolved = self.library.resolve(member)?;
+        let name = member
+            .node
+            .get("$ref")
+            .text()
+            .and_then(|it| it.rsplit('/').next());
+        let own = member.node.get("description").text();
+        let theirs = resolved.node.get("description").text();
+        let mut about = match (own.or(theirs), name) {
+            (Some(text), _) => text.trim().to_owned(),
+            (None, Some(name)) => sentence(name),
+            (None, None) => String::new(),
+        };
+        for rule in rules {
+            let said = match rule {
+                Rule::Range(least, most) if most.ends_with("MAX") => format!("At least {least}."),
+                Rule::Range(least, most) => format!("From {least} to {most}."),
+                Rule::Items(least, None) => format!("{least} or more."),
+                Rule::Items(least, Some(most)) => format!("{least} to {most} of them."),
+                Rule::OneOf(known) => {
+                    let known: Vec<_> = known.iter().map(ToString::to_string).collect();
+                    format!("One of {}.", known.join(", "))
+                }
+                _ => continue,
+            };
+            about = format!("{about} {said}");
+        }
+        match member.node.get("default") {
+            Node::Bool(value) => about = format!("{about} Without it `{value}`."),
+            Node::Null => {}
+            other => bail!("the default {other:?} is not supported"),
+        }
+        Ok(about.trim().to_owned())
+    }
+
+    /// The type of a member and what the type does not say.
+    pub fn kind(
+        &mut self,
+        owner: &str,
+        wire: &str,
+        schema: Place<'a>,
+    ) -> anyhow::Result<(Type, Vec<Rule>)> {
+        let node = schema.node;
+        if let Some(reference) = node.get("$ref").text() {
+            return Ok((Type::Named(self.named(schema, reference)?), Vec::new()));
+        }
+        if node.get("oneOf").is_some() {
+            return self.one_or_many(owner, wire, schema);
+        }
+        if let Some(value) = node.get("const").text() {
+            return Ok((self.word(wire, value)?, Vec::new()));
+        }
+        Ok(match node.get("type").text() {
+            None => (Type::Any, Vec::new()),
+            Some("boolean") => (Type::Bool, Vec::new()),
+            Some("string") if node.get("enum").is_some() => {
+                (self.words(owner, wire, node)?, Vec::new())
+            }
+            Some("string") => (Type::Text, text_rules(node)?),
+            Some("integer") => integer(node)?,
+            Some("number") => (Type::Number, number_rules(node)),
+            Some("object") => match node.get("additionalProperties") {
+                inner @ Node::Map(_) => {
+                    let (kind, rules) = self.kind(owner, wire, schema.at(inner))?;
+                    ensure!(
+                        rules.is_empty(),
+                        "rules of members of any name are not supported"
+                    );
+                    (Type::Map(Box::new(kind)), Vec::new())
+                }
+                _ => (Type::Free, Vec::new()),
+            },
+            Some("array") => {
+                let (kind, rules) = self.kind(
+                    owner,
+                    wire.strip_suffix('s').unwrap_or(wire),
+                    schema.get("items"),
+                )?;
+                ensure!(
+                    rules.is_empty(),
+                    "rules of items are not supported, give them a name"
+                );
+                (Type::List(Box::new(kind)), item_rules(node)?)
+            }
+            Some(other) => bail!("the type {other} is not supported"),
+        })
+    }
+
+    fn named(&self, from: Place<'a>, reference: &'a str) -> anyhow::Result<Named> {
+        let (document, pointer) = self.library.target(from, reference)?;
+        let name = pointer.strip_prefix("/components/schemas/");
+        let name = name.with_context(|| format!("{reference} is not a schema"))?;
+        let module = module_of(document).with_context(|| format!("{document} has no module"))?;
+        Ok(Named {
+            module,
+            name: name.to_owned(),
+        })
+    }
+
+    /// An object, or an array of the same objects.
+    fn one_or_many(
+        &mut self,
+        owner: &str,
+        wire: &str,
+        schema: Place<'a>,
+    ) -> anyhow::Result<(Type, Vec<Rule>)> {
+        let [one, many] = schema.node.get("oneOf").items() else {
+            bail!("only an object or an array of it are supported as alternatives in a member");
+        };
+        let (one, _) = self.kind(owner, wire, schema.at(one))?;
+        let (many, rules) = self.kind(owner, wire, schema.at(many))?;
+        ensure!(
+            many == Type::List(Box::new(one.clone())),
+            "the alternatives are not one object and an array of it"
+        );
+        Ok((Type::OneOrMany(Box::new(one)), rules))
+    }
+
+    /// A type with one permitted value, called by it.
+    fn word(&mut self, wire: &str, value: &str) -> anyhow::Result<Type> {
+        let last = words(wire).pop().unwrap_or_default();
+        let name = pascal(value) + &capitalized(&last);
+        let kind = Kind::Word(value.to_owned());
+        self.inline(name, format!("Says `{value}`."), kind)
+    }
+
+    /// An enumeration that stands where it is used: called by its member, or by the object and its member.
+    fn words(&mut self, owner: &str, wire: &str, node: &Node) -> anyhow::Result<Type> {
+        let variants = variants(node)?;
+        if let [(_, only)] = variants.as_slice() {
+            return self.word(wire, only);
+        }
+        let same = |item: &&Item| matches!(&item.kind, Kind::Words(known) if *known == variants);
+        if let Some(known) = self.items.iter().find(same) {
+            let name = known.name.clone();
+            return Ok(Type::Named(Named {
+                module: self.module,
+                name,
+            }));
+        }
+        let member = pascal(wire);
+        let free = |name: &str| {
+            !self.taken.contains(&name) && !self.items.iter().any(|item| item.name == name)
+        };
+        let name = if words(wire).len() > 1 && free(&member) {
+            member
+        } else if owner.ends_with(&member) {
+            format!("{owner}Kind")
+        } else {
+            format!("{owner}{member}")
+        };
+        let about = node.get("description").text().unwrap_or_default();
+        let about = if about.is_empty() {
+            sentence(&name)
+        } else {
+            about.to_owned()
+        };
+        self.inline(name, about, Kind::Words(variants))
+    }
+
+    fn inline(&mut self, name: String, about: String, kind: Kind) -> anyhow::Result<Type> {
+        if !self.items.iter().any(|known| known.name == name) {
+            self.add(Item {
+                name: name.clone(),
+                about,
+                kind,
+            })?;
+        }
+        Ok(Type::Named(Named {
+            module: self.module,
+            name,
+        }))
+    }
+
+    fn union(&mut self, schema: Place<'a>) -> anyhow::Result<Kind> {
+        let mut variants = Vec::new();
+        for alternative in schema.node.get("oneOf").items() {
+            let reference = alternative
+                .get("$ref")
+                .text()
+                .context("an alternative has no name")?;
+            let named = self.named(schema, reference)?;
+            variants.push((named, self.library.resolve(schema.at(alternative))?));
+        }
+        let names: Vec<&str> = variants
+            .iter()
+            .map(|(named, _)| named.name.as_str())
+            .collect();
+        let ending = common_ending(&names);
+        let member = match schema.node.at("/discriminator/propertyName").text() {
+            Some(member) => Some(member.to_owned()),
+            None => telling_member(&variants),
+        };
+        let variants = variants.iter().map(|(named, schema)| Variant {
+            name: named
+                .name
+                .strip_suffix(&ending)
+                .unwrap_or(&named.name)
+                .to_owned(),
+            named: named.clone(),
+            words: member.as_ref().map_or_else(Vec::new, |member| {
+                permitted(schema.node.get("properties").get(member))
+            }),
+        });
+        let variants: Vec<Variant> = variants.collect();
+        let known: Vec<&String> = variants.iter().flat_map(|variant| &variant.words).collect();
+        let unique: std::collections::BTreeSet<_> = known.iter().collect();
+        ensure!(
+            unique.len() == known.len(),
+            "the alternatives are not told apart by their values"
+        );
+        ensure!(
+            member.is_none() || variants.iter().all(|variant| !variant.words.is_empty()),
+            "an alternative has no value of its own"
+        );
+        Ok(Kind::Union { member, variants })
+    }
+}
+
+/// The member that has fixed values in every alternative.
+fn telling_member(variants: &[(Named, Place<'_>)]) -> Option<String> {
+    let (_, first) = variants.first()?;
+    let names = first
+        .node
+        .get("properties")
+        .members()
+        .iter()
+        .map(|(name, _)| name);
+    let tells = |name: &&String| {
+        variants
+            .iter()
+            .all(|(_, schema)| !permitted(schema.node.get("properties").get(name)).is_empty())
+    };
+    names.into_iter().find(tells).cloned()
+}
+
+/// The words that a schema permits; none when it permits any.
+fn permitted(schema: &Node) -> Vec<String> {
+    let listed = schema
+        .get("enum")
+        .items()
+        .iter()
+        .chain([schema.get("const")]);
+    listed.filter_map(Node::text).map(str::to_owned).collect()
+}
+
+/// What all names end with, from the beginning of a word.
+fn common_ending(names: &[&str]) -> String {
+    let first = names.first().copied().unwrap_or_default();
+    let starts = first
+        .char_indices()
+        .skip(1)
+        .filter(|(_, letter)| letter.is_uppercase());
+    let endings = starts.filter_map(|(index, _)| first.get(index..));
+    let fits = |ending: &&str| {
+        names
+            .iter()
+            .all(|name| name.len() > ending.len() && name.ends_with(ending))
+    };
+    endings
+        .into_iter()
+        .find(fits)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// The members of which one has to be there, from alternatives that require one each.
+fn any_of(schema: &Node) -> anyhow::Result<Vec<String>> {
+    let each = schema.get("anyOf").items().iter().map(|alternative| {
+        match alternative.get("required").items() {
+            [Node::Text(name)] if alternative.members().len() == 1 => Ok(name.clone()),
+            _ => bail!("anyOf is supported for alternatives that require one member each"),
+        }
+    });
+    each.collect()
+}
+
+/// Variants by their names in Rust, which `x-enum-varnames` may give.
+fn variants(schema: &Node) -> anyhow::Result<Vec<(String, String)>> {
+    let given = schema.get("x-enum-varnames").items();
+    let each = schema
+        .get("enum")
+        .items()
+        .iter()
+        .enumerate()
+        .map(|(index, value)| {
+            let wire = value
+                .text()
+                .context("a value of an enumeration is not text")?;
+            let name = given
+                .get(index)
+                .and_then(Node::text)
+                .map_or_else(|| pascal(wire), str::to_owned);
+            ensure!(
+                name.starts_with(char::is_alphabetic),
+                "the value {wire} has no name in code: add x-enum-varnames"
+            );
+            Ok((name, wire.to_owned()))
+        });
+    each.collect()
+}
+
+fn is(schema: &Node, kind: &str) -> bool {
+    schema.get("type").text() == Some(kind)
+}
+
+/// A name as a sentence, for what nobody described.
+fn sentence(name: &str) -> String {
+    capitalized(&words(name).join(" ")) + "."
+}
+
+fn integer(schema: &Node) -> anyhow::Result<(Type, Vec<Rule>)> {
+    let known: Vec<i64> = schema
+        .get("enum")
+        .items()
+        .iter()
+        .filter_map(Node::integer)
+        .collect();
+    let bounds = |name: &str| schema.get(name).integer();
+    let least = bounds("minimum").or_else(|| known.iter().min().copied());
+    let most = bounds("maximum").or_else(|| known.iter().max().copied());
+    let unsigned = least.is_some_and(|least| least >= 0);
+    let wide = match schema.get("format").text() {
+        Some("uint32") => ("u32", i64::from(u32::MAX)),
+        Some("int32") => bail!("int32 is not supported"),
+        _ if unsigned => ("u64", i64::MAX),
+        _ => ("i64", i64::MAX),
+    };
+    let fitting = [("u8", 0xff), ("u16", 0xffff), ("u32", 0xffff_ffff)];
+    let narrow = fitting
+        .into_iter()
+        .find(|(_, top)| unsigned && most.is_some_and(|most| most <= *top));
+    let (name, top) = narrow.unwrap_or(wide);
+    let bottom = if name == "i64" { i64::MIN } else { 0 };
+    let mut rules = Vec::new();
+    let (least, end) = (least.unwrap_or(bottom), most.unwrap_or(top));
+    if !known.is_empty() {
+        rules.push(Rule::OneOf(known));
+    } else if least > bottom || end < top {
+        let end = if most.is_some() {
+            end.to_string()
+        } else {
+            format!("{name}::MAX")
+        };
+        rules.push(Rule::Range(least.to_string(), end));
+    }
+    Ok((Type::Integer(name), rules))
+}
+
+fn number_rules(schema: &Node) -> Vec<Rule> {
+    let bound = |name: &str| match schema.get(name) {
+        Node::Integer(number) => Some(format!("{number}.0")),
+        Node::Number(number) => Some(format!("{number:?}")),
+        _ => None,
+    };
+    match (bound("minimum"), bound("maximum")) {
+        (None, None) => Vec::new(),
+        (least, most) => vec![Rule::Range(
+            least.unwrap_or_else(|| "f64::MIN".to_owned()),
+            most.unwrap_or_else(|| "f64::MAX".to_owned()),
+        )],
+    }
+}
+
+fn text_rules(schema: &Node) -> anyhow::Result<Vec<Rule>> {
+    let mut rules = Vec::new();
+    let length = |name: &str| schema.get(name).integer();
+    if let (Some(_), _) | (_, Some(_)) = (length("minLength"), length("maxLength")) {
+        rules.push(Rule::Length(
+            length("minLength").unwrap_or(0),
+            length("maxLength"),
+        ));
+    }
+    if let Some(pattern) = schema.get("pattern").text() {
+        rules.push(
+            digits(pattern).with_context(|| format!("write a check for the pattern {pattern}"))?,
+        );
+    }
+    match schema.get("format").text() {
+        None => {}
+        Some("uri") => rules.push(Rule::Uri),
+        Some("uri-reference") => rules.push(Rule::UriReference),
+        Some("uuid") => rules.push(Rule::Uuid),
+        Some(other) => bail!("write a check for the format {other}"),
+    }
+    Ok(rules)
+}
+
+/// `^[0-9]{1,15}$`
+fn digits(pattern: &str) -> Option<Rule> {
+    let bounds = pattern.strip_prefix("^[0-9]{")?.strip_suffix("}$")?;
+    let (least, most) = bounds.split_once(',')?;
+    Some(Rule::Digits(least.parse().ok()?, most.parse().ok()?))
+}
+
+fn item_rules(schema: &Node) -> anyhow::Result<Vec<Rule>> {
+    ensure!(
+        !schema.get("uniqueItems").is_true(),
+        "uniqueItems is not supported"
+    );
+    let bound = |name: &str| schema.get(name).integer();
+    Ok(match (bound("minItems"), bound("maxItems")) {
+        (None, None) => Vec::new(),
+        (least, most) => vec![Rule::Items(least.unwrap_or(0), most)],
+    })
+}
