@@ -13,11 +13,13 @@ use edged_model::{InstanceId, Lease, LeaseNumber};
 use edged_protocol::Refusal;
 use edged_protocol::guardian::{Command, Policy, Reply};
 
+use crate::abilities::{self, AbilityError};
 use crate::link::Link;
 use crate::netlink::{Netlink, NetlinkError};
 use crate::nft::{self, NftError};
 use crate::opening::Opening;
-use crate::ruleset::{PolicyError, Ruleset};
+use crate::ruleset::traffic::Traffic;
+use crate::ruleset::{PolicyError, Ruleset, There};
 use crate::sysctl::{Sysctl, SysctlError};
 use crate::watch::Watch;
 
@@ -36,6 +38,9 @@ pub enum GuardianError {
     /// Rules.
     #[error(transparent)]
     Nft(#[from] NftError),
+    /// What the kernel can.
+    #[error(transparent)]
+    Ability(#[from] AbilityError),
     /// Settings.
     #[error(transparent)]
     Sysctl(#[from] SysctlError),
@@ -75,19 +80,28 @@ pub struct Guardian {
     netlink: Netlink,
     sysctl: Sysctl,
     watch: Watch,
-    /// The last policy loaded by this process, with its mark: what the kernel should have.
-    loaded: Option<(String, String)>,
+    /// The last policy loaded by this process: what the kernel should have.
+    loaded: Option<Loaded>,
     /// What the kernel remembers to have opened for us; here too, because rules can be flushed.
     openings: BTreeSet<Opening>,
 }
 
+/// A policy that is in the kernel.
+struct Loaded {
+    policy: Policy,
+    traffic: Traffic,
+}
+
 impl Guardian {
-    /// Looks at nothing and changes nothing yet.
+    /// Asks the kernel what it can, and changes nothing yet.
     pub fn new(config: &Config) -> Result<Self, GuardianError> {
+        let mut netlink = Netlink::open()?;
+        let ruleset = Ruleset::of(config)?;
+        let abilities = abilities::ask(&ruleset, &mut netlink)?;
         Ok(Self {
-            ruleset: Ruleset::of(config)?,
+            ruleset: ruleset.able(abilities),
             netns: config.node.netns(),
-            netlink: Netlink::open()?,
+            netlink,
             sysctl: Sysctl::of_kernel(),
             watch: Watch::open()?,
             loaded: None,
@@ -107,14 +121,12 @@ impl Guardian {
         let changes = self.watch.drain();
         if changes.rules {
             let mark = self.policy_mark()?;
-            let expected = self.loaded.as_ref().map(|(mark, _)| mark);
-            if mark.is_none() || (expected.is_some() && mark.as_ref() != expected) {
+            let loaded = self.loaded.as_ref();
+            let expected = loaded.map(|loaded| self.ruleset.mark(&loaded.policy));
+            if mark.is_none() || (expected.is_some() && mark != expected) {
                 tracing::warn!("somebody changed our rules; they are put back");
-                let text = match &self.loaded {
-                    Some((_, text)) => text.clone(),
-                    None => self.ruleset.compile(&Policy::default())?,
-                };
-                self.load(&text)?;
+                let policy = self.loaded.take().map(|loaded| loaded.policy);
+                self.load(policy.unwrap_or_default())?;
                 self.open_uplink()?;
             }
         }
@@ -130,8 +142,7 @@ impl Guardian {
     /// The gateway is there and nothing is allowed that no policy allowed before. Idempotent.
     pub fn settle(&mut self) -> Result<(), GuardianError> {
         if self.policy_mark()?.is_none() {
-            let text = self.ruleset.compile(&Policy::default())?;
-            self.load(&text)?;
+            self.load(Policy::default())?;
         }
         let name = self.ruleset.addressing().prefix.clone();
         let gateway = if let Some(link) = self.netlink.link(&name)? {
@@ -154,7 +165,7 @@ impl Guardian {
             Command::Observe {} => return self.observe().unwrap_or_else(|error| refused(&error)),
             Command::Attach { instance, lease } => self.attach(&instance, lease),
             Command::Detach { lease } => self.detach(lease),
-            Command::Apply { policy } => self.apply(&policy),
+            Command::Apply { policy } => self.apply(policy),
         };
         done.map_or_else(|error| refused(&error), |()| Reply::Done {})
     }
@@ -201,7 +212,7 @@ impl Guardian {
         Ok(Reply::Observed {
             links: places,
             policy: policy.map(str::to_owned),
-            abilities: edged_protocol::guardian::Abilities::default(),
+            abilities: self.ruleset.abilities(),
         })
     }
 
@@ -240,25 +251,41 @@ impl Guardian {
         Ok(self.netlink.delete(&name)?)
     }
 
-    fn apply(&mut self, policy: &Policy) -> Result<(), GuardianError> {
-        let text = self.ruleset.compile(policy)?;
-        self.load(&text)?;
-        self.loaded = Some((self.ruleset.mark(policy), text));
+    fn apply(&mut self, policy: Policy) -> Result<(), GuardianError> {
+        self.load(policy)?;
         if self.is_closed() {
             self.open_uplink()?;
         }
         Ok(())
     }
 
-    /// Loads a ruleset; where a table of our name has other chains (another version's), makes it anew.
-    fn load(&mut self, text: &str) -> Result<(), GuardianError> {
-        if let Err(error) = nft::load(text, "replace the rules") {
+    /// Puts a policy in the kernel; where a table of our name has other chains (another version's), makes it anew.
+    fn load(&mut self, policy: Policy) -> Result<(), GuardianError> {
+        let mut there = There::default();
+        match &self.loaded {
+            Some(loaded) => there.traffic = Some(loaded.traffic.clone()),
+            None => {
+                let chains = nft::chains(&self.ruleset.addressing().prefix)?;
+                there.chains = chains
+                    .into_iter()
+                    .filter(|n| Traffic::is_chain(n))
+                    .collect();
+            }
+        }
+        let compiled = self.ruleset.compile(&policy, &there)?;
+        // Until it is known what the kernel has, nothing is.
+        self.loaded = None;
+        let mut traffic = compiled.traffic;
+        if let Err(error) = nft::load(&compiled.text, "replace the rules") {
             tracing::warn!(%error, "the table is made anew");
-            let anew = format!("{}{text}", self.ruleset.removal());
+            let compiled = self.ruleset.compile(&policy, &There::default())?;
+            let anew = format!("{}{}", self.ruleset.removal(), compiled.text);
             nft::load(&anew, "make the table anew")?;
+            traffic = compiled.traffic;
         }
         // Our own change is no news.
         self.watch.forget_rules();
+        self.loaded = Some(Loaded { policy, traffic });
         Ok(())
     }
 

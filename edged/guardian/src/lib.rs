@@ -18,6 +18,7 @@
 //! - Traffic that has no end at a link of ours is not judged, except that an uplink which forwarded nothing before
 //!   still forwards nothing else.
 
+pub mod abilities;
 pub mod guardian;
 pub mod link;
 pub mod netlink;

@@ -32,9 +32,6 @@ const EEXIST: i32 = 17;
 /// No such process, which is what the kernel says of a route that is not there (errno(3)).
 const ESRCH: i32 = 3;
 
-/// The kernel's number for a kind of link that it does not know.
-const EOPNOTSUPP: i32 = 95;
-
 /// A link as the kernel shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
@@ -103,14 +100,13 @@ impl Netlink {
     /// was built without dummies.
     pub fn add_carrier(&mut self, name: &str) -> Result<(), NetlinkError> {
         match self.add_plain(name, InfoKind::Dummy) {
-            Err(error) if error.source.raw_os_error() == Some(EOPNOTSUPP) => {
-                self.add_plain(name, InfoKind::Bridge)
-            }
+            Err(error) if error.is_unknown_kind() => self.add_plain(name, InfoKind::Bridge),
             other => other,
         }
     }
 
-    fn add_plain(&mut self, name: &str, kind: InfoKind) -> Result<(), NetlinkError> {
+    /// Makes a link of a kind that needs no more words.
+    pub fn add_plain(&mut self, name: &str, kind: InfoKind) -> Result<(), NetlinkError> {
         let operation = format!("make the interface {name} ({kind})");
         let mut message = named(name);
         message

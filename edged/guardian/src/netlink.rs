@@ -18,6 +18,16 @@ pub struct NetlinkError {
     pub source: io::Error,
 }
 
+/// The kernel's number for a kind of link that it does not know.
+const EOPNOTSUPP: i32 = 95;
+
+impl NetlinkError {
+    /// Whether the kernel does not know the kind of link that was asked for.
+    pub fn is_unknown_kind(&self) -> bool {
+        self.source.raw_os_error() == Some(EOPNOTSUPP)
+    }
+}
+
 /// A socket to the kernel's rtnetlink(7), used for one request at a time.
 pub struct Netlink {
     socket: Socket,

@@ -57,6 +57,27 @@ pub fn openings(table: &str) -> Result<BTreeSet<Opening>, NftError> {
         .collect())
 }
 
+/// Whether the kernel would take a transaction; nothing is changed.
+pub fn would_take(text: &str) -> Result<bool, NftError> {
+    Ok(run(&["-c", "-f", "-"], text)?.status.success())
+}
+
+/// The chains of a table of ours; none where there is no such table.
+pub fn chains(table: &str) -> Result<Vec<String>, NftError> {
+    let output = run(&["-j", "list", "chains", "inet"], "")?;
+    if !output.status.success() {
+        return Err(refused("list the chains", &output));
+    }
+    let answer: Value = serde_json::from_slice(&output.stdout).map_err(NftError::Answer)?;
+    let objects = answer.get("nftables").and_then(Value::as_array);
+    let name = |object: &Value| {
+        let chain = object.get("chain")?;
+        (chain.get("table")?.as_str()? == table)
+            .then(|| chain.get("name")?.as_str().map(str::to_owned))?
+    };
+    Ok(objects.into_iter().flatten().filter_map(name).collect())
+}
+
 /// The comments of a chain's rules; none where there is no such chain.
 fn comments(table: &str, chain: &str) -> Result<Vec<String>, NftError> {
     let output = run(&["-j", "list", "chain", "inet", table, chain], "")?;

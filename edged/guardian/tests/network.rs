@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use edged_model::{LeaseNumber, Protocol, PublishedPort};
 use edged_protocol::guardian::{Command, Policy, Reply};
-use rig::{NEVER, Rig, SOON, attempt, run, until};
+use rig::{NEVER, Rig, SOON, attempt, policy, run, until};
 
 fn observed(rig: &Rig) -> (Vec<u16>, Option<String>) {
     match rig.ask(Command::Observe {}) {
-        Reply::Observed { links, policy } => {
+        Reply::Observed { links, policy, .. } => {
             (links.into_iter().map(LeaseNumber::get).collect(), policy)
         }
         other => panic!("{other:?}"),
@@ -254,7 +254,7 @@ fn a_killed_guardian_leaves_the_rules_and_the_next_one_sees_all() {
     rig.answers("a", "10.80.0.3:80");
     rig.is_denied("b", "10.80.0.2:80");
     rig.start();
-    let fingerprint = Policy { apps }.fingerprint();
+    let fingerprint = policy(&apps, &[]).fingerprint();
     assert_eq!(observed(&rig), (vec![2, 3], Some(fingerprint)));
     rig.answers("a", "10.80.0.3:80");
     // Another configuration makes other rules of the same policy: the old ones are not taken for today's.
@@ -271,7 +271,7 @@ fn rules_that_somebody_flushed_come_back_by_themselves() {
     let rig = two_apps();
     let apps = vec![rig.wish("a", 2, &[3]), rig.wish("b", 3, &[])];
     rig.apply(&apps);
-    let fingerprint = Some(Policy { apps }.fingerprint());
+    let fingerprint = Some(policy(&apps, &[]).fingerprint());
     for flush in [
         "nft flush ruleset",
         "nft delete table inet mec0",
@@ -370,9 +370,7 @@ fn what_a_link_may_not_be_is_refused_with_a_reason() {
         app.publish.push(port(8080, 80));
     }
     let before = observed(&rig);
-    let policy = Policy {
-        apps: twice.to_vec(),
-    };
+    let policy = policy(&twice, &[]);
     let twice = refusal(Command::Apply { policy });
     assert!(!twice.transient && twice.sentence.contains("8080"));
     assert_eq!(observed(&rig), before);

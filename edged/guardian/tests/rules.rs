@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use edged_config::Config;
 use edged_guardian::opening::Opening;
-use edged_guardian::ruleset::{PolicyError, Ruleset};
+use edged_guardian::ruleset::{PolicyError, Ruleset, There};
 use edged_model::{Lease, LeaseNumber, Protocol, PublishedPort};
 use edged_protocol::guardian::{AppPolicy, Policy};
 use proptest::prelude::*;
@@ -38,8 +38,10 @@ fn both(place: u16) -> [IpAddr; 2] {
 fn compile(apps: &[AppPolicy]) -> Result<String, PolicyError> {
     let policy = Policy {
         apps: apps.to_vec(),
+        ..Policy::default()
     };
-    Ruleset::of(&config()).unwrap().compile(&policy)
+    let ruleset = Ruleset::of(&config()).unwrap();
+    Ok(ruleset.compile(&policy, &There::default())?.text)
 }
 
 /// The rules of a chain, in order.
@@ -139,7 +141,10 @@ fn what_was_opened_for_applications_stays_closed_for_others() {
 
 #[test]
 fn a_mark_is_known_again_by_the_same_version_and_configuration_alone() {
-    let policy = Policy { apps: vec![app(2)] };
+    let policy = Policy {
+        apps: vec![app(2)],
+        ..Policy::default()
+    };
     let ruleset = Ruleset::of(&config()).unwrap();
     let mark = ruleset.mark(&policy);
     assert_eq!(

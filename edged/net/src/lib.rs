@@ -17,7 +17,7 @@ mod policy;
 pub mod shape;
 mod validate;
 
-pub use feasible::{Infeasible, feasible};
+pub use feasible::{Infeasible, can_be, family, feasible, looks_at_tunnels, room};
 pub use inside::{hosts, network_of, resolv_conf};
-pub use policy::policy_of;
+pub use policy::{policy_of, rules_in_force};
 pub use validate::{NetProblem, validate};

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use edged_config::Addressing;
-use edged_model::{AppInstance, AppName, Lease, PublishedPort};
-use edged_protocol::guardian::{AppPolicy, Policy};
+use edged_model::{AppInstance, AppName, InstanceId, Lease, PublishedPort, Rules};
+use edged_protocol::guardian::{Abilities, AppPolicy, OwnedRule, Policy};
+
+use crate::feasible::{Room, feasible};
 
 /// The policy for exactly these instances, ordered by place; the caller leaves out those that are not to be reached.
 ///
@@ -55,6 +57,30 @@ pub fn policy_of<'a>(
         apps: apps.collect(),
         ..Policy::default()
     }
+}
+
+/// The traffic rules of these owners that are active and that this box can keep, in the order of [`Policy::rules`]:
+/// whatever order they come in, the result is the same, and the guardian takes it. A stored rule that the box cannot
+/// keep (another kernel was started) or that there is no room for does not keep the others out.
+pub fn rules_in_force<'a>(
+    rules: impl IntoIterator<Item = (&'a InstanceId, &'a Rules)>,
+    abilities: &Abilities,
+) -> Vec<OwnedRule> {
+    let mut active: Vec<_> = rules
+        .into_iter()
+        .flat_map(|(owner, rules)| rules.traffic.iter().map(move |rule| (owner, rule)))
+        .filter(|(_, rule)| rule.active && feasible(rule, abilities).is_ok())
+        .collect();
+    active.sort_by_key(|(owner, rule)| (rule.priority, *owner, &rule.id));
+    let mut room = Room::default();
+    active
+        .into_iter()
+        .filter(|(_, rule)| room.take(rule))
+        .map(|(owner, rule)| OwnedRule {
+            owner: owner.clone(),
+            rule: rule.clone(),
+        })
+        .collect()
 }
 
 #[cfg(test)]

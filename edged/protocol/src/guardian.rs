@@ -101,6 +101,8 @@ pub struct Abilities {
     pub gtp: bool,
     /// Copies of packets (`dup` of nftables).
     pub duplicate: bool,
+    /// Packets to a neighbour on the uplink by its link-layer address: there is an uplink.
+    pub neighbour: bool,
     /// Rates on links, both ways (HTB and IFB).
     pub bandwidth: bool,
 }

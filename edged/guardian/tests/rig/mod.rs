@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use edged_config::Addressing;
 use edged_model::{InstanceId, Lease, LeaseNumber};
-use edged_protocol::guardian::{AppPolicy, Command, Policy, Reply};
+use edged_protocol::guardian::{AppPolicy, Command, OwnedRule, Policy, Reply};
 use edged_protocol::{Frame, decode, encode};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -241,10 +241,12 @@ impl Rig {
     }
 
     pub fn apply(&self, apps: &[AppPolicy]) {
+        self.apply_with(apps, &[]);
+    }
+
+    pub fn apply_with(&self, apps: &[AppPolicy], rules: &[OwnedRule]) {
         self.done(Command::Apply {
-            policy: Policy {
-                apps: apps.to_vec(),
-            },
+            policy: policy(apps, rules),
         });
     }
 
@@ -292,6 +294,14 @@ impl Rig {
     pub fn is_denied(&self, from: &str, to: &str) {
         let seen = self.call(from, to, NEVER);
         assert!(seen.is_none(), "{to} answered {from} as {seen:?}");
+    }
+}
+
+pub fn policy(apps: &[AppPolicy], rules: &[OwnedRule]) -> Policy {
+    Policy {
+        apps: apps.to_vec(),
+        rules: rules.to_vec(),
+        ..Policy::default()
     }
 }
 

@@ -1,213 +1,37 @@
-//! From a policy to the text of one nftables transaction. Pure.
-//!
-//! The table's chains stay and their rules are replaced, because the kernel switches rules between two packets but
-//! unhooks a deleted chain a little after it has hooked its successor. Every set is written into its rule, so it goes
-//! with it. A request is judged by the policy in force for every packet, not only for its first, and a reply is let
-//! through only where the policy in force allows the request: an entry of the connection table that has outlived its
-//! policy opens nothing, even to the next owner of an address.
+//! The chains that stand between applications, the box and the outside: default deny.
 
-use std::collections::{BTreeSet, HashSet};
-use std::fmt::{Display, Write};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use edged_config::{Addressing, Config, NetworkError};
 use edged_model::{Lease, Protocol, PublishedPort};
 use edged_protocol::guardian::{AppPolicy, Policy};
 
-use crate::opening::Opening;
-
-/// Why a policy is not taken. The guardian does not rely on edged having checked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PolicyError {
-    /// Addresses that are not the place's.
-    #[error(
-        "lease {} is not a place of this network: {} and {} do not belong to it; give both processes the same configuration",
-        .0.number.get(), .0.v4, .0.v6
-    )]
-    Lease(Lease),
-    /// One place, two instances.
-    #[error("lease {0} belongs to two instances; give one of them another place")]
-    Twice(u16),
-    /// An address to reach that is no application's.
-    #[error("{0} is not an address of an application of this policy; leave it out of reach")]
-    Reach(IpAddr),
-    /// One port of the box, two applications.
-    #[error("port {0} of the box is published twice; publish one of the two elsewhere")]
-    Published(u16),
-    /// Port 0 is no port.
-    #[error("port 0 cannot be published; write 1 to 65535")]
-    PortZero,
-}
-
-/// What every ruleset of this box has in common.
-#[derive(Debug, Clone)]
-pub struct Ruleset {
-    addressing: Addressing,
-    uplink: Option<String>,
-    mqtt_port: u16,
-    http_port: u16,
-}
+use super::Ruleset;
+use super::course::Kind;
+use super::words::{Family, set};
 
 impl Ruleset {
-    /// From the configuration.
-    pub fn of(config: &Config) -> Result<Self, NetworkError> {
-        Ok(Self {
-            addressing: config.addressing()?,
-            uplink: config.network.uplink.clone(),
-            mqtt_port: config.mqtt.app_port,
-            http_port: config.http.app_port,
-        })
-    }
-
-    /// The address plan.
-    pub fn addressing(&self) -> &Addressing {
-        &self.addressing
-    }
-
-    /// The interface that leads outside.
-    pub fn uplink(&self) -> Option<&str> {
-        self.uplink.as_deref()
-    }
-
-    /// The comment by which the kernel remembers a policy: its fingerprint, and that of the rules around it, so that
-    /// a guardian of another version or configuration does not take old rules for its own.
-    pub fn mark(&self, policy: &Policy) -> String {
-        let mut hasher = DefaultHasher::new();
-        self.text(&Policy::default(), "").hash(&mut hasher);
-        self.uplink.hash(&mut hasher);
-        format!("policy {} {:016x}", policy.fingerprint(), hasher.finish())
-    }
-
-    /// The fingerprint in a comment of [`Ruleset::mark`], where the rules around it are today's.
-    pub fn fingerprint_in<'a>(&self, mark: &'a str) -> Option<&'a str> {
-        let own = self.mark(&Policy::default());
-        let base = own.rsplit_once(' ')?.1;
-        let (fingerprint, marked) = mark.strip_prefix("policy ")?.split_once(' ')?;
-        (marked == base).then_some(fingerprint)
-    }
-
-    /// Whether a lease is what the address plan says.
-    pub fn check_lease(&self, lease: Lease) -> Result<(), PolicyError> {
-        let number = lease.number;
-        if number.get() <= self.addressing.places() && self.addressing.lease(number) == lease {
-            Ok(())
-        } else {
-            Err(PolicyError::Lease(lease))
-        }
-    }
-
-    /// The transaction that puts a policy in force.
-    pub fn compile(&self, policy: &Policy) -> Result<String, PolicyError> {
-        let mut places = HashSet::new();
-        let mut addresses = HashSet::new();
-        let mut ports = HashSet::new();
-        for app in &policy.apps {
-            self.check_lease(app.lease)?;
-            if !places.insert(app.lease.number) {
-                return Err(PolicyError::Twice(app.lease.number.get()));
-            }
-            addresses.extend([IpAddr::V4(app.lease.v4), IpAddr::V6(app.lease.v6)]);
-            for port in &app.publish {
-                if port.host == 0 || port.container == 0 {
-                    return Err(PolicyError::PortZero);
-                }
-                if !ports.insert((port.host, port.protocol)) {
-                    return Err(PolicyError::Published(port.host));
-                }
-            }
-        }
-        let mut reached = policy.apps.iter().flat_map(|app| &app.reach);
-        if let Some(stranger) = reached.find(|address| !addresses.contains(address)) {
-            return Err(PolicyError::Reach(*stranger));
-        }
-        Ok(self.text(policy, &self.mark(policy)))
-    }
-
-    /// The transaction that remembers what was opened, and keeps it closed for others.
-    pub fn openings(&self, openings: &BTreeSet<Opening>) -> String {
-        let table = &self.addressing.prefix;
-        let uplink = self.uplink().unwrap_or_default();
-        let mut text = format!("flush chain inet {table} opened\n");
-        for opening in openings {
-            let packets = match opening {
-                Opening::UplinkV4 => format!("iifname \"{uplink}\" meta nfproto ipv4"),
-                Opening::UplinkV6 => format!("iifname \"{uplink}\" meta nfproto ipv6"),
-                Opening::AllV6 => "meta nfproto ipv6".to_owned(),
-            };
-            line(
-                &mut text,
-                format_args!(
-                    "add rule inet {table} opened {packets} counter drop comment \"{}\"",
-                    opening.mark()
-                ),
-            );
-        }
-        text
-    }
-
-    /// The transaction that makes the table anew, for one that has other chains under our names.
-    pub fn removal(&self) -> String {
-        let table = &self.addressing.prefix;
-        format!("table inet {table}\ndelete table inet {table}\n")
-    }
-
-    fn text(&self, policy: &Policy, mark: &str) -> String {
-        let table = &self.addressing.prefix;
-        let mut text = format!(
-            "table inet {table} {{\n\
-             chain source {{ type filter hook prerouting priority raw; policy accept; }}\n\
-             chain input {{ type filter hook input priority filter; policy accept; }}\n\
-             chain forward {{ type filter hook forward priority filter; policy accept; }}\n\
-             chain publish {{ type nat hook prerouting priority dstnat; policy accept; }}\n\
-             chain publish_here {{ type nat hook output priority -100; policy accept; }}\n\
-             chain leave {{ type nat hook postrouting priority srcnat; policy accept; }}\n\
-             chain gateway {{ }}\nchain apps {{ }}\nchain requests {{ }}\nchain replies {{ }}\n\
-             chain opened {{ }}\nchain marks {{ }}\n}}\n"
-        );
-        // Everything but `opened`, which outlives policies.
-        for chain in [
-            "source",
-            "input",
-            "forward",
-            "publish",
-            "publish_here",
-            "leave",
-            "gateway",
-            "apps",
-            "requests",
-            "replies",
-            "marks",
-        ] {
-            line(&mut text, format_args!("flush chain inet {table} {chain}"));
-        }
-        let chains = [
+    /// The chains and their rules, beside those of traffic rules.
+    pub(super) fn chains(&self, policy: &Policy) -> Vec<(&'static str, Vec<String>)> {
+        let ruled = !policy.rules.is_empty();
+        vec![
             ("source", self.source(policy)),
-            ("input", self.input()),
-            ("forward", self.forward()),
+            ("input", self.input(ruled)),
+            ("forward", self.forward(ruled)),
             ("gateway", self.gateway()),
             ("apps", apps()),
             ("requests", self.requests(policy)),
             ("replies", self.replies(policy)),
+            ("lead", self.lead(ruled)),
             ("publish", self.publish(policy, true)),
+            ("readdress", self.readdress(ruled)),
             ("publish_here", self.publish(policy, false)),
             ("leave", self.leave(policy)),
-            ("marks", vec![format!("return comment \"{mark}\"")]),
-        ];
-        line(&mut text, format_args!("table inet {table} {{"));
-        for (name, rules) in chains {
-            line(&mut text, format_args!("chain {name} {{"));
-            for rule in rules {
-                line(&mut text, format_args!("{rule}"));
-            }
-            text.push_str("}\n");
-        }
-        text.push_str("}\n");
-        text
+        ]
     }
 
     /// Every link of ours, whether a policy names it or not.
-    fn links(&self) -> String {
+    pub(super) fn links(&self) -> String {
         format!("\"{}v*\"", self.addressing.prefix)
     }
 
@@ -236,8 +60,13 @@ impl Ruleset {
         rules
     }
 
-    fn input(&self) -> Vec<String> {
-        vec![format!("iifname {} goto gateway", self.links())]
+    fn input(&self, ruled: bool) -> Vec<String> {
+        let all = self.marks.all();
+        let none =
+            format!("meta mark {all} counter drop comment \"a rule leads nowhere on the box\"");
+        let mut rules = Vec::from_iter(ruled.then_some(none));
+        rules.push(format!("iifname {} goto gateway", self.links()));
+        rules
     }
 
     /// What an application may say to the box.
@@ -261,13 +90,56 @@ impl Ruleset {
         rules
     }
 
-    fn forward(&self) -> Vec<String> {
+    fn forward(&self, ruled: bool) -> Vec<String> {
         let links = self.links();
-        vec![
+        let mut rules = Vec::new();
+        if ruled {
+            for family in Family::ALL {
+                let (word, digit) = (family.word(), family.digit());
+                rules.push(format!("meta mark . {word} daddr @led{digit} accept"));
+                rules.push(format!("meta mark . {word} saddr @answer{digit} accept"));
+            }
+            rules.push("meta mark . oifname @routed accept".to_owned());
+            rules.push("meta mark . iifname @routed_answer accept".to_owned());
+            // A connection that began before the rule, or a route that is not there: not where the rule says.
+            rules.push(format!(
+                "meta mark {} counter drop comment \"led astray\"",
+                self.marks.all()
+            ));
+        }
+        rules.extend([
             format!("iifname {links} goto apps"),
             format!("oifname {links} goto apps"),
             "jump opened".to_owned(),
-        ]
+        ]);
+        rules
+    }
+
+    /// Where flows of traffic rules go: before ports are published, because the first translation is the only one.
+    fn lead(&self, ruled: bool) -> Vec<String> {
+        if !ruled {
+            return Vec::new();
+        }
+        Family::ALL
+            .map(|family| {
+                let (word, digit) = (family.word(), family.digit());
+                format!("dnat {word} to meta mark map @lead{digit}")
+            })
+            .into()
+    }
+
+    /// Where single packets of traffic rules go.
+    fn readdress(&self, ruled: bool) -> Vec<String> {
+        if !ruled {
+            return Vec::new();
+        }
+        let packets = self.marks.kind(Kind::Packet);
+        Family::ALL
+            .map(|family| {
+                let (word, digit) = (family.word(), family.digit());
+                format!("meta mark {packets} {word} daddr set meta mark map @readdress{digit}")
+            })
+            .into()
     }
 
     fn requests(&self, policy: &Policy) -> Vec<String> {
@@ -329,6 +201,9 @@ impl Ruleset {
         let mut rules = Vec::new();
         if outside {
             rules.push(format!("iifname {} return", self.links()));
+            if !policy.rules.is_empty() {
+                rules.push(format!("meta mark {} return", self.marks.all()));
+            }
         }
         // The gateway's ports are edged's, and nothing finds its way back to ::1 (there is no route_localnet for IPv6).
         let (gateway4, gateway6) = (self.addressing.gateway4, self.addressing.gateway6);
@@ -348,6 +223,25 @@ impl Ruleset {
         rules
     }
 
+    /// Packets from outside for ports that are published, which traffic rules are about.
+    pub(super) fn published(&self, policy: &Policy) -> Vec<String> {
+        let ports: Vec<String> = PROTOCOLS
+            .iter()
+            .flat_map(|(protocol, word)| {
+                published(policy, *protocol).map(move |(_, port)| format!("{word} . {}", port.host))
+            })
+            .collect();
+        let Some(ports) = set(ports) else {
+            return Vec::new();
+        };
+        let but = [
+            format!("ip daddr != {}", self.addressing.gateway4),
+            format!("ip6 daddr != {}", self.addressing.gateway6),
+        ];
+        but.map(|but| format!("{but} meta l4proto . th dport {ports} goto decide"))
+            .into()
+    }
+
     fn leave(&self, policy: &Policy) -> Vec<String> {
         // 127.0.0.1:PORT of the box: the answer has to find the way back.
         let mut rules = vec![format!(
@@ -355,6 +249,14 @@ impl Ruleset {
             self.links(),
             self.addressing.gateway4
         )];
+        if !policy.rules.is_empty() {
+            // The answer to a flow that a rule leads outside has to come by here.
+            let flows = self.marks.kind(Kind::Flow);
+            rules.push(format!(
+                "oifname != {} meta mark {flows} ct status dnat masquerade",
+                self.links()
+            ));
+        }
         if let Some(uplink) = self.uplink() {
             for (family, leaving) in leaving(policy) {
                 rules
@@ -433,15 +335,4 @@ fn address(lease: Lease, family: &str) -> IpAddr {
     } else {
         IpAddr::V6(lease.v6)
     }
-}
-
-/// `{ a, b }`; `None` where there is nothing, which nft does not take for a set.
-fn set<T: Display>(elements: impl IntoIterator<Item = T>) -> Option<String> {
-    let elements: Vec<String> = elements.into_iter().map(|e| e.to_string()).collect();
-    (!elements.is_empty()).then(|| format!("{{ {} }}", elements.join(", ")))
-}
-
-fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    // Writing to a String does not fail.
-    let _ = writeln!(text, "{arguments}");
 }
