@@ -79,6 +79,12 @@ pub struct Config {
     /// Where images come from.
     #[serde(default)]
     pub registries: Registries,
+    /// Whose packages are taken.
+    #[serde(default)]
+    pub packages: Packages,
+    /// How notifications leave.
+    #[serde(default)]
+    pub notifications: Notifications,
 }
 
 /// The box and its folders.
@@ -129,6 +135,10 @@ impl Node {
     /// Unpacked layers: the worker's.
     pub fn layers(&self) -> PathBuf {
         self.state.join("layers")
+    }
+    /// Packages that were on-boarded.
+    pub fn packages(&self) -> PathBuf {
+        self.state.join("edged").join("packages")
     }
     /// The worker's socket.
     pub fn worker_socket(&self) -> PathBuf {
@@ -235,6 +245,25 @@ impl Default for Http {
             prefix: String::new(),
         }
     }
+}
+
+/// Whose packages (MEC 037) are taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Packages {
+    /// Folder of certificates in PEM: of signers, or of authorities that vouch for them; `STATE/edged/signers` where
+    /// absent. An empty folder takes nobody's package.
+    pub signers: Option<PathBuf>,
+    /// Take packages without a signature as well: for a developer's own box.
+    pub accept_unsigned: bool,
+}
+
+/// How notifications leave.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Notifications {
+    /// PEM file of authorities trusted beside the system's for callbacks over HTTPS.
+    pub ca: Option<PathBuf>,
 }
 
 /// The door.

@@ -14,12 +14,14 @@ use tokio::task::JoinSet;
 
 use crate::announce::Announcer;
 use crate::door::Door;
+use crate::interfaces;
 use crate::link::broker;
 use crate::link::guardian::{self, Guardian};
 
 use crate::link::worker::{self, Worker};
 use crate::listeners::{self, Listeners};
 use crate::prepare;
+use crate::reach::NodeReach;
 use crate::reconcile::{MESSAGES, Means, Reconciler};
 use crate::registry::Registry;
 use crate::snapshot::Snapshot;
@@ -46,6 +48,9 @@ pub enum BootError {
     /// The certificates.
     #[error(transparent)]
     Authority(#[from] edged_mec::AuthorityError),
+    /// Notifications.
+    #[error(transparent)]
+    Notify(#[from] edged_notify::NotifyError),
     /// The door.
     #[error(transparent)]
     Ssh(#[from] edged_ssh::SshError),
@@ -135,13 +140,21 @@ pub async fn run(config: Config) -> Result<(), BootError> {
         means.clone(),
         Arc::clone(&puller),
         mailbox.clone(),
-        (reader.clone(), picture),
-        directory,
+        (reader.clone(), picture.clone()),
+        directory.clone(),
     );
-    let router = edged_mec::router(registry, tokens, &config.http.prefix);
+    let reach = NodeReach::new(
+        config.node.zone(),
+        directory,
+        Arc::clone(&addressing),
+        picture,
+    );
+    let (mec, subscriptions) = interfaces::open(&config, &addressing, registry, reach)?;
+    let router = edged_mec::router(mec, tokens);
     let door = Door::new(means.clone(), puller, mailbox.clone(), reader.clone());
 
     let mut background = JoinSet::new();
+    background.spawn(async move { subscriptions.run_expiry().await });
     background.spawn(broker_task.run());
     background.spawn(worker::keep(means.worker.clone(), mailbox.clone()));
     background.spawn(guardian::keep(means.guardian.clone(), mailbox.clone()));
@@ -154,10 +167,15 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     let mut serving = JoinSet::new();
     serving.spawn(dns.run(until(stopped.clone())));
     for (listener, tls) in http {
+        let scheme = match tls {
+            Some(_) => edged_mec::Scheme::Https,
+            None => edged_mec::Scheme::Http,
+        };
+        let router = router.clone().layer(axum::Extension(scheme));
         serving.spawn(edged_mec::serve::serve(
             listener,
             tls,
-            router.clone(),
+            router,
             stopped.clone(),
         ));
     }

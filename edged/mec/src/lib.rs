@@ -7,8 +7,9 @@
 //! Tasks: one accept loop a listener ([`serve`]), one task a connection, at most [`serve::CONNECTIONS`] at once.
 
 mod authority;
+mod caller;
+mod node;
 mod platform;
-mod problem;
 pub mod query;
 mod routes;
 pub mod serve;
@@ -16,8 +17,10 @@ mod service;
 mod token;
 
 pub use authority::{Authority, AuthorityError};
+pub use caller::{Caller, Gate, REQUESTS_AT_ONCE, Scheme, authorize};
+pub use mec_api::Problem;
+pub use node::{Facts, Mec};
 pub use platform::{Application, Deployment, Picture, Platform, Registration};
-pub use problem::Problem;
 pub use routes::router;
 pub use service::{RegisteredService, ServiceInfo};
 pub use token::{Access, TokenError, Tokens};

@@ -3,38 +3,74 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
-use axum::http::request::Parts;
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use base64::Engine as _;
 use edged_model::InstanceId;
 use serde_json::{Value, json};
 
-use crate::{Access, Platform, Problem, RegisteredService, ServiceInfo, Tokens, token};
+use crate::{
+    Access, Caller, Gate, Mec, Platform, Problem, RegisteredService, ServiceInfo, Tokens,
+    authorize, token,
+};
 
 /// Longest body: a `ServiceInfo` is under 4 KiB in every published example.
 const BODY_MAX: usize = 64 << 10;
 
 struct Shared<P> {
-    platform: P,
+    mec: Arc<Mec<P>>,
     tokens: Arc<Tokens>,
-    prefix: String,
 }
 
 type Context<P> = State<Arc<Shared<P>>>;
 
 /// All paths, under the configured prefix.
-pub fn router<P: Platform>(platform: P, tokens: Arc<Tokens>, prefix: &str) -> Router {
+pub fn router<P: Platform>(mec: Arc<Mec<P>>, tokens: Arc<Tokens>) -> Router {
+    let prefix = mec.facts.prefix.clone();
+    let gate = Gate::new(
+        mec.platform.clone(),
+        Arc::clone(&tokens),
+        &mec.facts.app_host,
+        &prefix,
+    );
     let shared = Arc::new(Shared {
-        platform,
+        mec: Arc::clone(&mec),
         tokens,
-        prefix: prefix.to_owned(),
     });
+    let interfaces = interfaces(&mec)
+        .merge(by_hand(Arc::clone(&shared)))
+        .route_layer(axum::middleware::from_fn_with_state(gate, authorize::<P>));
     let paths = Router::new()
         .route("/token", post(issue::<P>))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready::<P>))
+        .route("/metrics", get(metrics::<P>))
+        .with_state(shared)
+        .merge(interfaces);
+    let paths = if prefix.is_empty() {
+        paths
+    } else {
+        Router::new().nest(&prefix, paths)
+    };
+    paths
+        .fallback(async || Problem::not_found("there is nothing at this path"))
+        .method_not_allowed_fallback(async || {
+            Problem::method_not_allowed("this path does not take this method")
+        })
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+}
+
+/// The generated interfaces, each at its base path.
+fn interfaces<P: Platform>(_mec: &Arc<Mec<P>>) -> Router {
+    Router::new()
+}
+
+/// What is not generated yet.
+fn by_hand<P: Platform>(shared: Arc<Shared<P>>) -> Router {
+    Router::new()
         .route(
             "/mec_app_support/v1/applications/{instance}/confirm_ready",
             post(confirm_ready::<P>),
@@ -51,79 +87,18 @@ pub fn router<P: Platform>(platform: P, tokens: Arc<Tokens>, prefix: &str) -> Ro
                 .put(replace::<P>)
                 .delete(deregister::<P>),
         )
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready::<P>))
-        .route("/metrics", get(metrics::<P>))
-        .with_state(shared);
-    let paths = if prefix.is_empty() {
-        paths
-    } else {
-        Router::new().nest(prefix, paths)
-    };
-    paths
-        .fallback(async || Problem::not_found("there is nothing at this path"))
-        .method_not_allowed_fallback(async || {
-            Problem::method_not_allowed("this path does not take this method")
-        })
-        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(shared)
 }
 
-/// A caller whose bearer token is good (RFC 6750, 2.1).
-struct Caller(Access);
-
-impl<P: Platform> FromRequestParts<Arc<Shared<P>>> for Caller {
-    type Rejection = Problem;
-    async fn from_request_parts(
-        parts: &mut Parts,
-        shared: &Arc<Shared<P>>,
-    ) -> Result<Self, Problem> {
-        let header = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let bearer = header.and_then(|value| value.strip_prefix("Bearer "));
-        let Some(bearer) = bearer else {
-            return Err(Problem::unauthorized(
-                "a bearer token is needed; get one at /token",
-                "Bearer realm=\"mec\"",
-            ));
-        };
-        let refused = || {
-            let challenge = "Bearer realm=\"mec\", error=\"invalid_token\"";
-            Problem::unauthorized(
-                "the token is expired, forged or for another box; get one at /token",
-                challenge,
-            )
-        };
-        let access = shared.tokens.verify(bearer.trim()).ok_or_else(refused)?;
-        // A token ends with its instance, whatever its own expiry says.
-        if let Access::Instance(id) = &access
-            && !shared.platform.picture().applications.contains_key(id)
-        {
-            return Err(refused());
-        }
-        Ok(Self(access))
-    }
-}
-
-impl Caller {
-    /// The instance of the path, where it exists and the caller may act for it.
-    fn acts_for<P: Platform>(
-        &self,
-        shared: &Shared<P>,
-        instance: &str,
-    ) -> Result<InstanceId, Problem> {
-        let unknown =
-            || Problem::not_found(format!("there is no application instance {instance:?}"));
-        let id: InstanceId = instance.parse().map_err(|_| unknown())?;
-        match &self.0 {
-            Access::Instance(own) if *own != id => Err(Problem::forbidden(
-                "this token is for another application instance",
-            )),
-            _ if !shared.platform.picture().applications.contains_key(&id) => Err(unknown()),
-            _ => Ok(id),
-        }
-    }
+fn acts_for<P: Platform>(
+    shared: &Shared<P>,
+    caller: &Caller,
+    instance: &str,
+) -> Result<InstanceId, Problem> {
+    let picture = shared.mec.platform.picture();
+    caller
+        .application(&picture, instance)
+        .map(|application| application.id().clone())
 }
 
 /// OAuth 2.0 client credentials (RFC 6749, 4.4), the client authenticated by HTTP Basic (2.3.1) or in the form.
@@ -163,7 +138,7 @@ async fn issue<P: Platform>(
     };
     let instance = client.and_then(|(id, secret)| {
         let id: InstanceId = id.parse().ok()?;
-        shared.platform.is_secret_of(&id, secret).then_some(id)
+        shared.mec.platform.is_secret_of(&id, secret).then_some(id)
     });
     let Some(instance) = instance else {
         return refuse(StatusCode::UNAUTHORIZED, "invalid_client");
@@ -194,27 +169,25 @@ fn json_body(body: Result<Json<Value>, JsonRejection>) -> Result<Value, Problem>
 
 async fn confirm_ready<P: Platform>(
     State(shared): Context<P>,
-    caller: Caller,
+    Extension(caller): Extension<Caller>,
     Path(instance): Path<String>,
     body: Result<Json<Value>, JsonRejection>,
 ) -> Result<StatusCode, Problem> {
-    let id = caller.acts_for(&shared, &instance)?;
+    let id = acts_for(&shared, &caller, &instance)?;
     let body = json_body(body)?;
     if body.get("indication").and_then(Value::as_str) != Some("READY") {
         return Err(Problem::bad_request(
             "AppReadyConfirmation.indication must be READY",
         ));
     }
-    shared.platform.confirm_ready(id).await?;
+    shared.mec.platform.confirm_ready(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn services<P: Platform>(
-    State(shared): Context<P>,
-    _caller: Caller,
-) -> Json<Vec<ServiceInfo>> {
+async fn services<P: Platform>(State(shared): Context<P>) -> Json<Vec<ServiceInfo>> {
     Json(
         shared
+            .mec
             .platform
             .picture()
             .services
@@ -227,6 +200,7 @@ async fn services<P: Platform>(
 
 fn find<P: Platform>(shared: &Shared<P>, id: &str) -> Result<RegisteredService, Problem> {
     let found = shared
+        .mec
         .platform
         .picture()
         .services
@@ -238,7 +212,6 @@ fn find<P: Platform>(shared: &Shared<P>, id: &str) -> Result<RegisteredService, 
 
 async fn service<P: Platform>(
     State(shared): Context<P>,
-    _caller: Caller,
     Path(service): Path<String>,
 ) -> Result<Json<ServiceInfo>, Problem> {
     find(&shared, &service).map(|service| Json(service.info))
@@ -246,11 +219,11 @@ async fn service<P: Platform>(
 
 async fn own_services<P: Platform>(
     State(shared): Context<P>,
-    caller: Caller,
+    Extension(caller): Extension<Caller>,
     Path(instance): Path<String>,
 ) -> Result<Json<Vec<ServiceInfo>>, Problem> {
-    let id = caller.acts_for(&shared, &instance)?;
-    let picture = shared.platform.picture();
+    let id = acts_for(&shared, &caller, &instance)?;
+    let picture = shared.mec.platform.picture();
     let own = picture
         .services
         .iter()
@@ -261,16 +234,16 @@ async fn own_services<P: Platform>(
 
 async fn register<P: Platform>(
     State(shared): Context<P>,
-    caller: Caller,
+    Extension(caller): Extension<Caller>,
     Path(instance): Path<String>,
     body: Result<Json<Value>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let owner = caller.acts_for(&shared, &instance)?;
+    let owner = acts_for(&shared, &caller, &instance)?;
     let info = ServiceInfo::parse(json_body(body)?)?;
     let id = uuid::Uuid::new_v4().to_string();
     let href = format!(
         "{}/mec_service_mgmt/v1/applications/{owner}/services/{id}",
-        shared.prefix
+        shared.mec.facts.prefix
     );
     let info = info.registered(&id, &href);
     let service = RegisteredService {
@@ -278,7 +251,7 @@ async fn register<P: Platform>(
         instance: owner,
         info: info.clone(),
     };
-    shared.platform.put_service(service).await?;
+    shared.mec.platform.put_service(service).await?;
     Ok((StatusCode::CREATED, [(header::LOCATION, href)], Json(info)).into_response())
 }
 
@@ -289,7 +262,7 @@ fn find_own<P: Platform>(
     instance: &str,
     service: &str,
 ) -> Result<RegisteredService, Problem> {
-    let owner = caller.acts_for(shared, instance)?;
+    let owner = acts_for(shared, caller, instance)?;
     let found = find(shared, service)?;
     if found.instance == owner {
         Ok(found)
@@ -302,7 +275,7 @@ fn find_own<P: Platform>(
 
 async fn own_service<P: Platform>(
     State(shared): Context<P>,
-    caller: Caller,
+    Extension(caller): Extension<Caller>,
     Path((instance, service)): Path<(String, String)>,
 ) -> Result<Json<ServiceInfo>, Problem> {
     find_own(&shared, &caller, &instance, &service).map(|service| Json(service.info))
@@ -310,7 +283,7 @@ async fn own_service<P: Platform>(
 
 async fn replace<P: Platform>(
     State(shared): Context<P>,
-    caller: Caller,
+    Extension(caller): Extension<Caller>,
     Path((instance, service)): Path<(String, String)>,
     body: Result<Json<Value>, JsonRejection>,
 ) -> Result<Json<ServiceInfo>, Problem> {
@@ -318,29 +291,30 @@ async fn replace<P: Platform>(
     let info = ServiceInfo::parse(json_body(body)?)?;
     let href = format!(
         "{}/mec_service_mgmt/v1/applications/{}/services/{}",
-        shared.prefix, old.instance, old.id
+        shared.mec.facts.prefix, old.instance, old.id
     );
     let info = info.registered(&old.id, &href);
     let service = RegisteredService {
         info: info.clone(),
         ..old
     };
-    shared.platform.put_service(service).await?;
+    shared.mec.platform.put_service(service).await?;
     Ok(Json(info))
 }
 
 async fn deregister<P: Platform>(
     State(shared): Context<P>,
-    caller: Caller,
+    Extension(caller): Extension<Caller>,
     Path((instance, service)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let old = find_own(&shared, &caller, &instance, &service)?;
-    shared.platform.remove_service(old.id).await?;
+    shared.mec.platform.remove_service(old.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn ready<P: Platform>(State(shared): Context<P>) -> Result<&'static str, Problem> {
     shared
+        .mec
         .platform
         .readiness()
         .map(|()| "ready\n")
@@ -350,7 +324,7 @@ async fn ready<P: Platform>(State(shared): Context<P>) -> Result<&'static str, P
 async fn metrics<P: Platform>(State(shared): Context<P>) -> Response {
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-        shared.platform.metrics(),
+        shared.mec.platform.metrics(),
     )
         .into_response()
 }

@@ -1,6 +1,8 @@
 //! Access tokens: ES256 (RFC 7518, 3.4), short-lived, bound to an instance.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use edged_model::InstanceId;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -16,6 +18,8 @@ pub const LIFETIME_S: u64 = 900;
 const AUDIENCE: &str = "mec";
 /// Seconds that two clocks of one box may differ: none; verification and issue read the same clock.
 const LEEWAY_S: u64 = 0;
+/// Tokens remembered as good: some for each application that a box can hold; 1 MiB at most.
+const KNOWN_MAX: usize = 1024;
 
 /// Why there is no key or no token.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +68,8 @@ pub struct Tokens {
     issuer: String,
     sign: EncodingKey,
     verify: DecodingKey,
+    /// Tokens whose signature was good, and the second they end: a signature costs more than the rest of a request.
+    known: Mutex<HashMap<String, (Access, u64)>>,
 }
 
 impl std::fmt::Debug for Tokens {
@@ -101,12 +107,13 @@ impl Tokens {
             issuer: issuer.to_owned(),
             sign: EncodingKey::from_ec_der(&der),
             verify: DecodingKey::from_ec_der(pair.public_key().as_ref()),
+            known: Mutex::default(),
         })
     }
 
     /// A fresh token for `lifetime_s` seconds.
     pub fn issue(&self, access: &Access, lifetime_s: u64) -> Result<String, TokenError> {
-        let now = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0);
+        let now = now();
         let (sub, scope) = match access {
             Access::Instance(id) => (id.to_string(), SCOPE_INSTANCE),
             Access::All => ("operator".to_owned(), SCOPE_ALL),
@@ -126,6 +133,27 @@ impl Tokens {
 
     /// Whom a token lets in; `None` for anything forged, expired or meant for another box.
     pub fn verify(&self, token: &str) -> Option<Access> {
+        let now = now();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((access, ends)) = known.get(token) {
+            if now < *ends {
+                return Some(access.clone());
+            }
+            known.remove(token);
+            return None;
+        }
+        let (access, ends) = self.read(token)?;
+        if known.len() >= KNOWN_MAX {
+            known.retain(|_, (_, ends)| now < *ends);
+        }
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(token.to_owned(), (access.clone(), ends));
+        Some(access)
+    }
+
+    fn read(&self, token: &str) -> Option<(Access, u64)> {
         let mut rules = Validation::new(Algorithm::ES256);
         rules.set_audience(&[AUDIENCE]);
         rules.set_issuer(&[&self.issuer]);
@@ -133,12 +161,18 @@ impl Tokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.verify, &rules)
             .ok()?
             .claims;
-        match claims.scope.as_str() {
-            SCOPE_ALL => Some(Access::All),
-            SCOPE_INSTANCE => claims.sub.parse().ok().map(Access::Instance),
-            _ => None,
-        }
+        let access = match claims.scope.as_str() {
+            SCOPE_ALL => Access::All,
+            SCOPE_INSTANCE => Access::Instance(claims.sub.parse().ok()?),
+            _ => return None,
+        };
+        Some((access, claims.exp))
     }
+}
+
+/// Unix seconds.
+fn now() -> u64 {
+    u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -186,5 +220,18 @@ mod tests {
             "one bit"
         );
         assert_eq!(own.verify(""), None);
+    }
+
+    #[test]
+    fn a_token_that_was_good_ends_all_the_same() {
+        let (_folder, tokens) = tokens("a");
+        let token = tokens.issue(&Access::All, 60).unwrap();
+        assert_eq!(tokens.verify(&token), Some(Access::All));
+        tokens.known.lock().unwrap().get_mut(&token).unwrap().1 = now();
+        assert_eq!(tokens.verify(&token), None);
+        for _ in 0..KNOWN_MAX + 1 {
+            tokens.verify(&tokens.issue(&Access::All, 60).unwrap());
+        }
+        assert!(tokens.known.lock().unwrap().len() <= KNOWN_MAX);
     }
 }
