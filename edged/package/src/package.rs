@@ -1,0 +1,475 @@
+//! A package that somebody sent: opened, verified, read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::time::SystemTime;
+
+use rustls_pki_types::CertificateDer;
+
+use crate::appd::{AppDescriptor, ImageSource, Read as ReadDescriptor};
+use crate::error::{PackageError, WHOLE};
+use crate::hash::{Algorithm, Hash};
+use crate::limits::Limits;
+use crate::manifest::Manifest;
+use crate::meta::{self, Meta};
+use crate::pem;
+use crate::signature::{self, Signer};
+use crate::trust::{self, Trust};
+use crate::zip::{Archive, Region, VerifiedReader};
+
+/// Extensions of a signature beside a CSAR (SOL 004, 5.1, option 2).
+const SIGNATURE_EXTENSIONS: [&str; 2] = [".cms", ".p7s"];
+const CSAR_EXTENSIONS: [&str; 2] = [".csar", ".zip"];
+const CERTIFICATE_EXTENSIONS: [&str; 2] = [".cert", ".pem"];
+
+/// A verified application package.
+#[derive(Debug)]
+pub struct Package {
+    archive: Archive,
+    descriptor: AppDescriptor,
+    image: ImageSource,
+    signer: Option<Signer>,
+    definitions: String,
+    /// The digest of each file, as it was when the package was opened.
+    files: BTreeMap<String, Hash>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Package {
+    /// Opens a package, verifies all of it and reads its descriptor. `now` is when certificates must be valid.
+    ///
+    /// The whole file is read once, images in passing: call it where blocking is allowed.
+    ///
+    /// # Errors
+    /// [`PackageError`], with the file and the field to blame.
+    pub fn open(
+        file: File,
+        trust: &Trust,
+        limits: &Limits,
+        now: SystemTime,
+    ) -> Result<Self, PackageError> {
+        let region = Region::whole(file).map_err(|source| PackageError::read(WHOLE, source))?;
+        let archive = Archive::open(region, limits)?;
+        if archive.entry(meta::PATH).is_some() {
+            return Self::read(archive, None, trust, limits, now);
+        }
+        match Envelope::find(&archive) {
+            Some(envelope) => {
+                let (inner, signer) = envelope.open(&archive, trust, limits, now)?;
+                Self::read(
+                    Archive::open(inner, limits)?,
+                    Some(signer),
+                    trust,
+                    limits,
+                    now,
+                )
+            }
+            None => Err(PackageError::missing(meta::PATH, "every package")),
+        }
+    }
+
+    fn read(
+        archive: Archive,
+        outer: Option<Signer>,
+        trust: &Trust,
+        limits: &Limits,
+        now: SystemTime,
+    ) -> Result<Self, PackageError> {
+        let reader = Reader { archive, limits };
+        let meta = Meta::parse(&reader.text(meta::PATH, "every package")?)?;
+        let manifest_text = reader.text(&meta.manifest, meta::PATH)?;
+        let manifest = Manifest::parse(&meta.manifest, &manifest_text)?;
+        let companion = reader.companion(&manifest)?;
+        let inner = reader.signer(
+            &meta,
+            &manifest,
+            companion.as_ref(),
+            &manifest_text,
+            trust,
+            now,
+        )?;
+        let signer = inner.or(outer);
+        if signer.is_none() && !trust.takes_unsigned() {
+            return Err(PackageError::signature(
+                &meta.manifest,
+                "the package is not signed; sign it, or let the operator accept unsigned packages",
+            ));
+        }
+        let exempt: BTreeSet<&str> = [
+            Some(meta.manifest.as_str()),
+            companion.as_ref().map(|(name, _)| name.as_str()),
+        ]
+        .into_iter()
+        .chain([meta.certificate.as_deref()])
+        .flatten()
+        .collect();
+        // An envelope vouches for the whole CSAR: then, and only then, the manifest may leave digests out altogether.
+        let optional = manifest.files.is_empty()
+            && manifest.signature.is_none()
+            && companion.is_none()
+            && signer.is_some();
+        let files = reader.verify_files(&manifest, &exempt, optional)?;
+        for (name, file) in &meta.others {
+            if reader.archive.entry(file).is_none() {
+                return Err(PackageError::missing(
+                    file,
+                    &format!("{} of {}", name, meta::PATH),
+                ));
+            }
+        }
+        let read = ReadDescriptor::from_tosca(
+            &meta.definitions,
+            |name| match reader.archive.entry(name) {
+                Some(entry) => reader.archive.text(entry, limits).map(Some),
+                None => Ok(None),
+            },
+            |name| reader.archive.entry(name).is_some(),
+        )?;
+        consistent(&manifest, &read)?;
+        let image = reader.check_images(&read, &files)?;
+        Ok(Self {
+            archive: reader.archive,
+            descriptor: read.descriptor,
+            image,
+            signer,
+            definitions: meta.definitions,
+            files,
+            metadata: manifest.metadata,
+        })
+    }
+
+    /// The application descriptor.
+    pub fn descriptor(&self) -> &AppDescriptor {
+        &self.descriptor
+    }
+
+    /// Who signed it; `None` only where the operator takes unsigned packages.
+    pub fn signer(&self) -> Option<&Signer> {
+        self.signer.as_ref()
+    }
+
+    /// Where the application's image is.
+    pub fn image(&self) -> &ImageSource {
+        &self.image
+    }
+
+    /// The image in the package, verified again while it is read; `None` when it is in a registry.
+    ///
+    /// # Errors
+    /// [`PackageError`] when the file under the package was cut since it was opened.
+    pub fn image_reader(&self) -> Result<Option<VerifiedReader>, PackageError> {
+        match &self.image {
+            ImageSource::Inside(path) => self.file(path),
+            ImageSource::Registry(..) => Ok(None),
+        }
+    }
+
+    /// The digest of the image in the package; `None` when it is in a registry.
+    pub fn image_digest(&self) -> Option<&Hash> {
+        match &self.image {
+            ImageSource::Inside(path) => self.files.get(path),
+            ImageSource::Registry(..) => None,
+        }
+    }
+
+    /// The files of the package (`additionalArtifacts` of MEC 010-2 among them) and their digests.
+    pub fn files(&self) -> &BTreeMap<String, Hash> {
+        &self.files
+    }
+
+    /// A file of the package, verified again while it is read; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// As [`image_reader`](Self::image_reader).
+    pub fn file(&self, name: &str) -> Result<Option<VerifiedReader>, PackageError> {
+        let (Some(entry), Some(hash)) = (self.archive.entry(name), self.files.get(name)) else {
+            return Ok(None);
+        };
+        let reader = self.archive.reader(entry)?;
+        Ok(Some(
+            reader.expecting(hash.clone(), "what was verified before"),
+        ))
+    }
+
+    /// The name of the file with the descriptor in TOSCA.
+    pub fn definitions(&self) -> &str {
+        &self.definitions
+    }
+
+    /// The manifest's `metadata:` block (MEC 037, 4.3).
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+}
+
+/// A CSAR, its signature and perhaps a certificate in a ZIP (SOL 004, 5.1, option 2).
+struct Envelope {
+    csar: String,
+    signature: String,
+    certificate: Option<String>,
+}
+
+impl Envelope {
+    fn find(archive: &Archive) -> Option<Self> {
+        let (csar, base) = archive.names().find_map(|name| {
+            let base = CSAR_EXTENSIONS
+                .iter()
+                .find_map(|extension| name.strip_suffix(extension))?;
+            (!name.contains('/')).then(|| (name.to_owned(), base.to_owned()))
+        })?;
+        let beside = |extensions: &[&str]| {
+            extensions
+                .iter()
+                .map(|extension| format!("{base}{extension}"))
+                .find(|name| archive.entry(name).is_some())
+        };
+        Some(Self {
+            signature: beside(&SIGNATURE_EXTENSIONS).unwrap_or_else(|| format!("{base}.cms")),
+            certificate: beside(&CERTIFICATE_EXTENSIONS),
+            csar,
+        })
+    }
+
+    fn open(
+        &self,
+        archive: &Archive,
+        trust: &Trust,
+        limits: &Limits,
+        now: SystemTime,
+    ) -> Result<(Region, Signer), PackageError> {
+        let ours = [
+            Some(&self.csar),
+            Some(&self.signature),
+            self.certificate.as_ref(),
+        ];
+        if let Some(stranger) = archive
+            .names()
+            .find(|name| !ours.iter().flatten().any(|own| own == name))
+        {
+            return Err(PackageError::archive(
+                stranger,
+                "beside a CSAR there are its signature and certificate and nothing else; take this file out",
+            ));
+        }
+        let (Some(csar), Some(signature)) =
+            (archive.entry(&self.csar), archive.entry(&self.signature))
+        else {
+            return Err(PackageError::missing(&self.signature, &self.csar));
+        };
+        let inner = archive.stored(csar).ok_or_else(|| {
+            PackageError::archive(
+                &self.csar,
+                "a CSAR is a ZIP already; store it without compression (zip -0)",
+            )
+        })?;
+        let beside = match self
+            .certificate
+            .as_deref()
+            .and_then(|name| archive.entry(name))
+        {
+            Some(entry) => certificates(&entry.name, &archive.text(entry, limits)?)?,
+            None => Vec::new(),
+        };
+        let der = signature_der(&self.signature, archive.bytes(signature, limits)?)?;
+        let signer = signature::verify(&self.signature, &der, &beside, trust, now, |algorithm| {
+            hash_of(archive.reader(csar)?, &self.csar, algorithm)
+        })?;
+        Ok((inner, signer))
+    }
+}
+
+fn hash_of(reader: VerifiedReader, file: &str, algorithm: Algorithm) -> Result<Hash, PackageError> {
+    reader.hashing(algorithm).digest()?.ok_or_else(|| {
+        PackageError::archive(file, "it could not be read to its end; send it again")
+    })
+}
+
+fn certificates(file: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, PackageError> {
+    trust::certificates(text).map_err(|error| PackageError::signature(file, error.to_string()))
+}
+
+/// A signature in a file of its own: DER, or PEM around it.
+fn signature_der(file: &str, bytes: Vec<u8>) -> Result<Vec<u8>, PackageError> {
+    if !bytes.starts_with(b"-----BEGIN ") {
+        return Ok(bytes);
+    }
+    let blocks = std::str::from_utf8(&bytes).ok().and_then(pem::blocks);
+    match blocks.as_deref() {
+        Some([block]) => Ok(block.der.clone()),
+        _ => Err(PackageError::signature(
+            file,
+            "this is not one complete PEM block; sign again",
+        )),
+    }
+}
+
+struct Reader<'a> {
+    archive: Archive,
+    limits: &'a Limits,
+}
+
+impl Reader<'_> {
+    fn text(&self, name: &str, needed_by: &str) -> Result<String, PackageError> {
+        let entry = self
+            .archive
+            .entry(name)
+            .ok_or_else(|| PackageError::missing(name, needed_by))?;
+        self.archive.text(entry, self.limits)
+    }
+
+    /// The manifest's signature in a file beside it, where the manifest has none at its end.
+    fn companion(&self, manifest: &Manifest) -> Result<Option<(String, Vec<u8>)>, PackageError> {
+        let base = manifest
+            .file
+            .rsplit_once('.')
+            .map_or(manifest.file.as_str(), |(base, _)| base);
+        let found = SIGNATURE_EXTENSIONS
+            .iter()
+            .find_map(|extension| self.archive.entry(&format!("{base}{extension}")));
+        let Some(entry) = found.filter(|_| manifest.signature.is_none()) else {
+            return Ok(None);
+        };
+        let der = signature_der(&entry.name, self.archive.bytes(entry, self.limits)?)?;
+        Ok(Some((entry.name.clone(), der)))
+    }
+
+    fn signer(
+        &self,
+        meta: &Meta,
+        manifest: &Manifest,
+        companion: Option<&(String, Vec<u8>)>,
+        text: &str,
+        trust: &Trust,
+        now: SystemTime,
+    ) -> Result<Option<Signer>, PackageError> {
+        let beside = match &meta.certificate {
+            Some(name) => certificates(name, &self.text(name, meta::PATH)?)?,
+            None => Vec::new(),
+        };
+        let inside = manifest.signature.as_ref().map(|der| (&manifest.file, der));
+        let Some((file, der)) = inside.or(companion.map(|(name, der)| (name, der))) else {
+            return Ok(None);
+        };
+        let signed = text.as_bytes().get(..manifest.signed).unwrap_or_default();
+        signature::verify(file, der, &beside, trust, now, |algorithm| {
+            Ok(algorithm.of(signed))
+        })
+        .map(Some)
+    }
+
+    /// Reads every file and compares it with its digest; gives the digests.
+    fn verify_files(
+        &self,
+        manifest: &Manifest,
+        exempt: &BTreeSet<&str>,
+        optional: bool,
+    ) -> Result<BTreeMap<String, Hash>, PackageError> {
+        for name in manifest.files.keys() {
+            if self.archive.entry(name).is_none() {
+                return Err(PackageError::missing(name, &manifest.file));
+            }
+        }
+        let names: Vec<&str> = self.archive.names().collect();
+        let listed = |name: &str| manifest.files.contains_key(name) || exempt.contains(name);
+        if let Some(name) = names.iter().find(|name| !optional && !listed(name)) {
+            return Err(PackageError::Unlisted {
+                file: (*name).to_owned(),
+                manifest: manifest.file.clone(),
+            });
+        }
+        let mut files = BTreeMap::new();
+        for entry in names.iter().filter_map(|name| self.archive.entry(name)) {
+            let reader = self.archive.reader(entry)?;
+            let hash = match manifest.files.get(&entry.name) {
+                Some(hash) => {
+                    reader.expecting(hash.clone(), &manifest.file).finish()?;
+                    hash.clone()
+                }
+                None => hash_of(reader, &entry.name, Algorithm::Sha256)?,
+            };
+            files.insert(entry.name.clone(), hash);
+        }
+        Ok(files)
+    }
+
+    /// Compares the descriptor's checksums; gives the first image, which is the application's where it has one.
+    fn check_images(
+        &self,
+        read: &ReadDescriptor,
+        files: &BTreeMap<String, Hash>,
+    ) -> Result<ImageSource, PackageError> {
+        for image in &read.images {
+            let (ImageSource::Inside(path), Some(expected)) = (&image.source, &image.checksum)
+            else {
+                continue;
+            };
+            let known = files
+                .get(path)
+                .filter(|hash| hash.algorithm == expected.algorithm);
+            let found = match (known, self.archive.entry(path)) {
+                (Some(hash), _) => hash.clone(),
+                (None, Some(entry)) => {
+                    hash_of(self.archive.reader(entry)?, path, expected.algorithm)?
+                }
+                (None, None) => return Err(PackageError::missing(path, &image.named_by)),
+            };
+            if found != *expected {
+                return Err(PackageError::Digest {
+                    file: path.clone(),
+                    promised_by: image.named_by.clone(),
+                    algorithm: expected.algorithm,
+                    expected: expected.hex.clone(),
+                    found: found.hex,
+                });
+            }
+        }
+        read.images
+            .first()
+            .map(|image| image.source.clone())
+            .ok_or_else(|| PackageError::missing("an image", &read.file))
+    }
+}
+
+/// The manifest and the descriptor say the same (MEC 037, 4.3).
+fn consistent(manifest: &Manifest, read: &ReadDescriptor) -> Result<(), PackageError> {
+    let descriptor = &read.descriptor;
+    let compare = |name: &str, value: &str, own: &str| {
+        if value == own {
+            return Ok(());
+        }
+        Err(PackageError::field_of(
+            &manifest.file,
+            name,
+            format!(
+                "this is {value:?}, but {} says {own:?}; make them the same",
+                read.file
+            ),
+        ))
+    };
+    for (name, own) in [
+        ("vnfd_id", &descriptor.app_d_id),
+        ("vnf_provider_id", &descriptor.app_provider),
+        ("vnf_product_name", &descriptor.app_name),
+        ("vnf_software_version", &descriptor.app_soft_version),
+        ("vnf_package_version", &descriptor.app_d_version),
+    ] {
+        compare(name, manifest.value(name)?, own)?;
+    }
+    let list = |text: &str| {
+        text.split(',')
+            .map(|item| item.trim().to_owned())
+            .collect::<BTreeSet<_>>()
+    };
+    let same = |name: &str, own: &[String]| {
+        let value = manifest.value(name)?;
+        if list(value) == own.iter().cloned().collect() {
+            return Ok(());
+        }
+        compare(name, value, &own.join(","))
+    };
+    same("mec_versions", &descriptor.mec_version)?;
+    if let (Some(own), true) = (&read.vnfm_info, manifest.metadata.contains_key("vnfm_info")) {
+        same("vnfm_info", own)?;
+    }
+    Ok(())
+}
