@@ -156,14 +156,6 @@ pub enum QueryError {
         /// The attribute.
         path: Excerpt,
     },
-    /// A flag with a value.
-    #[error("{parameter} has the value {value}; it is a flag and takes none")]
-    Flag {
-        /// The parameter.
-        parameter: Parameter,
-        /// Its value.
-        value: Excerpt,
-    },
     /// Selectors that contradict one another (MEC 009, table 6.18.3-1).
     #[error("{one} cannot be combined with {other}; leave one out")]
     Combination {

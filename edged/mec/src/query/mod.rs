@@ -33,19 +33,19 @@ use filter::Filter;
 use paging::Position;
 use selection::Selection;
 
-/// The query parameters of a list, percent-decoded; `None` is a parameter that was not given.
+/// The query parameters of a list, percent-decoded, as the generated requests have them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListParameters {
     /// `filter`: conditions on attributes, all of which have to hold.
     pub filter: Option<String>,
-    /// `all_fields`: a flag, so its value has to be empty.
-    pub all_fields: Option<String>,
+    /// `all_fields`: whether it is there.
+    pub all_fields: bool,
     /// `fields`: optional structured attributes to keep.
     pub fields: Option<String>,
     /// `exclude_fields`: optional structured attributes to leave out.
     pub exclude_fields: Option<String>,
-    /// `exclude_default`: a flag, so its value has to be empty.
-    pub exclude_default: Option<String>,
+    /// `exclude_default`: whether it is there.
+    pub exclude_default: bool,
     /// `nextpage_opaque_marker`: from the Link of the page before.
     pub nextpage_opaque_marker: Option<String>,
     /// Parameters that only this list has; they are carried over into the Link and otherwise the handler's business.

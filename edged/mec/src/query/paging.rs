@@ -138,10 +138,10 @@ pub(super) fn link(target: &str, parameters: &ListParameters, marker: &str) -> S
     } = parameters;
     let own = [
         (Parameter::Filter, filter.as_deref()),
-        (Parameter::AllFields, all_fields.as_deref()),
+        (Parameter::AllFields, all_fields.then_some("")),
         (Parameter::Fields, fields.as_deref()),
         (Parameter::ExcludeFields, exclude_fields.as_deref()),
-        (Parameter::ExcludeDefault, exclude_default.as_deref()),
+        (Parameter::ExcludeDefault, exclude_default.then_some("")),
         (Parameter::NextPage, Some(marker)),
     ];
     let own = own

@@ -55,18 +55,13 @@ impl Selection {
         parameters: &ListParameters,
         schema: &ListSchema,
     ) -> Result<Self, QueryError> {
-        let all = flag(Parameter::AllFields, parameters.all_fields.as_deref())?;
-        let default = flag(
-            Parameter::ExcludeDefault,
-            parameters.exclude_default.as_deref(),
-        )?;
         let fields = parameters.fields.as_deref();
         let exclude = parameters.exclude_fields.as_deref();
         let given = [
-            (Parameter::AllFields, all),
+            (Parameter::AllFields, parameters.all_fields),
             (Parameter::Fields, fields.is_some()),
             (Parameter::ExcludeFields, exclude.is_some()),
-            (Parameter::ExcludeDefault, default),
+            (Parameter::ExcludeDefault, parameters.exclude_default),
         ];
         let mut given = given
             .into_iter()
@@ -151,17 +146,6 @@ impl Selection {
         } else {
             Standing::Apart
         }
-    }
-}
-
-fn flag(parameter: Parameter, value: Option<&str>) -> Result<bool, QueryError> {
-    match value {
-        None => Ok(false),
-        Some("") => Ok(true),
-        Some(value) => Err(QueryError::Flag {
-            parameter,
-            value: Excerpt::of(value),
-        }),
     }
 }
 

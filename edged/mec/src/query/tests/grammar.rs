@@ -119,8 +119,8 @@ fn optional() -> impl Strategy<Value = Option<String>> {
 proptest! {
     #[test]
     fn no_text_makes_a_list_panic(
-        filter in optional(), all in optional(), fields in optional(), without in optional(),
-        default in optional(), marker in optional(), other in any::<String>(), target in any::<String>(),
+        filter in optional(), all in any::<bool>(), fields in optional(), without in optional(),
+        default in any::<bool>(), marker in optional(), other in any::<String>(), target in any::<String>(),
     ) {
         let parameters = ListParameters {
             filter,

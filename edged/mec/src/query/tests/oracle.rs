@@ -201,7 +201,7 @@ proptest! {
             .map(|(operator, path, values)| format!("({operator},{path},{})", values.join(",")))
             .collect();
         let mut parameters = filtered(&filter.join(";"));
-        parameters.all_fields = Some(String::new());
+        parameters.all_fields = true;
         let picked = ask(&parameters, &rows).unwrap().items;
         let expected: Vec<Value> = rows.into_iter().filter(|row| matches(&terms, row)).collect();
         prop_assert_eq!(picked, expected);

@@ -42,10 +42,10 @@ fn follow(link: &str) -> ListParameters {
             .into_owned();
         match name {
             "filter" => parameters.filter = Some(value),
-            "all_fields" => parameters.all_fields = Some(value),
+            "all_fields" => parameters.all_fields = true,
             "fields" => parameters.fields = Some(value),
             "exclude_fields" => parameters.exclude_fields = Some(value),
-            "exclude_default" => parameters.exclude_default = Some(value),
+            "exclude_default" => parameters.exclude_default = true,
             "nextpage_opaque_marker" => parameters.nextpage_opaque_marker = Some(value),
             "other" => parameters.others.push(("other", value)),
             name => panic!("{name}"),
@@ -149,7 +149,7 @@ fn a_link_carries_everything_else_that_was_asked_for() {
     let asked = ListParameters {
         filter: Some("(cont,id,'a&b=c+d e#%2F)\"<>ü''',1)".to_owned()),
         fields: Some("data,big/one".to_owned()),
-        exclude_default: Some(String::new()),
+        exclude_default: true,
         others: vec![("other", "x&y=z".to_owned())],
         ..ListParameters::default()
     };
@@ -187,7 +187,7 @@ fn the_longest_link_fits_a_uri() {
     let parameters = ListParameters {
         filter: Some("=".repeat(super::super::FILTER_BYTES)),
         fields: Some("=".repeat(super::super::SELECTOR_BYTES)),
-        exclude_default: Some(String::new()),
+        exclude_default: true,
         ..ListParameters::default()
     };
     let id = "5d3b0a7e-6a0c-4c39-9f6a-0e1f5f1d2c11";
