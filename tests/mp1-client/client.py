@@ -1,7 +1,8 @@
 """EdgeGallery's client of Mp1, used as an application uses it.
 
-MEC_HOST is the node, MEC_APP_INSTANCE_ID the instance and MEC_TOKEN its token. The client is taken as it was published;
-this program only calls it. It prints one line a step and ends with 0 when all of them did what they should.
+It runs in the network of the instance MEC_APP_INSTANCE_ID, which has the address MEC_ADDRESS and the token MEC_TOKEN;
+MEC_HOST is the node. The client is taken as it was published; this program only calls it. It prints one line a step and
+ends with 0 when all of them did what they should.
 """
 
 import http.server
@@ -85,9 +86,10 @@ def main():
     subscriptions = sdk.AppSubscriptionsApi(api)
     everybody = sdk.ServicesApi(api)
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Callback)
+    address = os.environ["MEC_ADDRESS"]
+    server = http.server.ThreadingHTTPServer((address, 0), Callback)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    callback = f"http://127.0.0.1:{server.server_port}/heard"
+    callback = f"http://{address}:{server.server_port}/heard"
 
     def heard(change):
         """The next notification, read by the client's own model."""

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
-use edged_config::{Config, Dns, Http, Mqtt, Network, Node, Registries, Ssh};
+use edged_config::{
+    Config, Dns, Http, Mqtt, Network, Node, Notifications, Packages, Registries, Ssh,
+};
 
 use super::place::Place;
 use super::{MQTT_ADMIN, OPERATOR, Options};
@@ -149,6 +151,8 @@ impl Folder {
                 insecure: options.insecure_registry.clone(),
                 ..Registries::default()
             },
+            packages: Packages::default(),
+            notifications: Notifications::default(),
         };
         let text = toml::to_string(&config).context("the configuration cannot be written")?;
         let path = self.config();
