@@ -62,6 +62,7 @@ impl<'a> Place<'a> {
     };
 
     /// A member of the object here.
+    #[must_use]
     pub fn member(&'a self, name: &'a str) -> Self {
         let step = Step::Member(name);
         Self {
@@ -71,6 +72,7 @@ impl<'a> Place<'a> {
     }
 
     /// An item of the array here.
+    #[must_use]
     pub fn item(&'a self, index: usize) -> Self {
         let step = Step::Item(index);
         Self {

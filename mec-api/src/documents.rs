@@ -7,7 +7,7 @@
 pub struct Document {
     /// Its file name.
     pub name: &'static str,
-    /// OpenAPI 3.1 in YAML.
+    /// YAML, as `OpenAPI` 3.1 has it.
     pub text: &'static str,
 }
 

@@ -3,6 +3,8 @@
 use serde::de::{DeserializeOwned, Error};
 use serde_json::Value;
 
+use crate::strict::Strict;
+
 /// One of several objects; the value of a member says which.
 macro_rules! kinds {
     (
@@ -51,7 +53,7 @@ pub(crate) fn kind<'a, E: Error>(object: &'a Value, member: &str) -> Result<&'a 
 
 /// The object as one kind; the error names the member, because serde's own path ends where the choice begins.
 pub(crate) fn of<T: DeserializeOwned, E: Error>(object: Value) -> Result<T, E> {
-    serde_path_to_error::deserialize(object).map_err(|error| {
+    serde_path_to_error::deserialize(Strict(object)).map_err(|error| {
         let path = error.path().to_string();
         match path.as_str() {
             "." => E::custom(error.inner()),

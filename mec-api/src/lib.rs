@@ -12,7 +12,7 @@
 //! A router is mounted at its `BASE` below a layer that puts the caller (the trait's `Caller`) into the extensions of
 //! the request:
 //!
-//! ```ignore
+//! ```text
 //! Router::new()
 //!     .nest(service_management::BASE, service_management::router(api))
 //!     .layer(from_fn(who_calls))
@@ -32,6 +32,7 @@ pub mod package_management;
 mod problem;
 mod selected;
 pub mod service_management;
+mod strict;
 mod words;
 
 pub use documents::{Document, documents};

@@ -75,17 +75,21 @@ fn print(item: &Item, found: &BTreeSet<Named>) -> String {
     let body = match &item.kind {
         Kind::Struct { fields, any_of } => structure(fields, any_of, found),
         Kind::Union { variants, .. } => {
-            let arms = variants.iter().map(|variant| {
-                if found.contains(&variant.named) {
-                    format!("            Self::{}(it) => it.check(at),\n", variant.name)
-                } else {
-                    format!("            Self::{}(_) => Ok(()),\n", variant.name)
-                }
+            let (ruled, free): (Vec<_>, Vec<_>) = variants
+                .iter()
+                .partition(|variant| found.contains(&variant.named));
+            let ruled = ruled.iter().map(|variant| {
+                format!("            Self::{}(it) => it.check(at),\n", variant.name)
             });
-            format!(
-                "        match self {{\n{}        }}\n",
-                arms.collect::<String>()
-            )
+            let mut arms: String = ruled.collect();
+            if !free.is_empty() {
+                let free = free
+                    .iter()
+                    .map(|variant| format!("Self::{}(_)", variant.name));
+                let free: Vec<_> = free.collect();
+                arms += &format!("            {} => Ok(()),\n", free.join(" | "));
+            }
+            format!("        match self {{\n{arms}        }}\n")
         }
         _ => String::new(),
     };
@@ -127,7 +131,13 @@ fn rule_call(rule: &Rule, field: &str) -> String {
         |most: &Option<i64>| most.map_or_else(|| "usize::MAX".to_owned(), |most| most.to_string());
     match rule {
         Rule::Items(least, most) => format!("items({least}..={}, &self.{field})", open(most)),
-        Rule::Range(least, most) => format!("range({least}..={most}, self.{field})"),
+        Rule::Range(least, most) => {
+            format!(
+                "range({}..={}, self.{field})",
+                grouped(least),
+                grouped(most)
+            )
+        }
         Rule::OneOf(known) => {
             let known: Vec<_> = known.iter().map(ToString::to_string).collect();
             format!("one_of(&[{}], self.{field})", known.join(", "))
@@ -137,5 +147,32 @@ fn rule_call(rule: &Rule, field: &str) -> String {
         Rule::Uri => format!("uri(&self.{field})"),
         Rule::UriReference => format!("uri_reference(&self.{field})"),
         Rule::Uuid => format!("uuid(&self.{field})"),
+    }
+}
+
+/// A number as Rust's style has it: 999999999 is `999_999_999`.
+fn grouped(number: &str) -> String {
+    if number.len() < 6 || !number.bytes().all(|digit| digit.is_ascii_digit()) {
+        return number.to_owned();
+    }
+    let mut text = String::new();
+    for (index, digit) in number.chars().enumerate() {
+        if index > 0 && (number.len() - index).is_multiple_of(3) {
+            text.push('_');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_numbers_are_grouped() {
+        assert_eq!(grouped("999999999"), "999_999_999");
+        assert_eq!(grouped("65535"), "65535");
+        assert_eq!(grouped("u64::MAX"), "u64::MAX");
     }
 }

@@ -59,7 +59,7 @@ impl Check for TimingCaps {
 impl Check for CurrentTime {
     fn check(&self, at: Place<'_>) -> Result<(), Fault> {
         at.member("nanoSeconds")
-            .range(0..=999999999, self.nano_seconds)
+            .range(0..=999_999_999, self.nano_seconds)
     }
 }
 

@@ -88,7 +88,7 @@ impl Check for ExpiryNotification {
 impl Check for TimeStamp {
     fn check(&self, at: Place<'_>) -> Result<(), Fault> {
         at.member("nanoSeconds")
-            .range(0..=999999999, self.nano_seconds)
+            .range(0..=999_999_999, self.nano_seconds)
     }
 }
 

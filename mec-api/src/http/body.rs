@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::MediaType;
 use crate::Problem;
 use crate::check::{Check, Place};
+use crate::strict::Strict;
 
 /// The longest JSON taken, in bytes: a hundred times what an application sends, and a thousand at once fit in memory.
 pub const MAX_JSON: usize = 64 * 1024;
@@ -74,7 +75,7 @@ impl Content {
             return Err(Problem::bad_request("body: it is not UTF-8"));
         }
         let mut reader = serde_json::Deserializer::from_slice(bytes);
-        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let value = serde_path_to_error::deserialize(Strict(&mut reader)).map_err(|error| {
             let path = error.path().to_string();
             let path = if path == "." { "body" } else { &path };
             Problem::bad_request(format!("{path}: {}", plain(&error.inner().to_string())))
@@ -143,18 +144,18 @@ fn form(headers: &HeaderMap, consumes: &[&'static str]) -> Result<Option<&'stati
 
 /// An error of serde in the words of JSON, for it speaks of fields and of Rust's types.
 fn plain(message: &str) -> String {
-    let names = [
+    let words = [
         ("missing field", "missing member"),
         ("duplicate field", "repeated member"),
         ("unknown variant", "unknown value"),
         ("invalid type: ", ""),
         ("invalid value: ", ""),
     ];
-    let named = names.iter().find_map(|(theirs, ours)| {
+    let said = words.iter().find_map(|(theirs, ours)| {
         let rest = message.strip_prefix(theirs)?;
         Some(format!("{ours}{rest}"))
     });
-    let message = named.unwrap_or_else(|| message.to_owned());
+    let message = said.unwrap_or_else(|| message.to_owned());
     let Some((found, expected)) = message.rsplit_once(", expected ") else {
         return message;
     };

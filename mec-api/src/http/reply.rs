@@ -22,11 +22,10 @@ impl Reply {
 
     /// With a header. A value that no header can carry is a fault of ours; the rest of the answer is still true.
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {
-        match HeaderValue::from_str(value) {
-            Ok(value) => {
-                self.0.headers_mut().insert(name, value);
-            }
-            Err(_) => tracing::error!(%name, value, "a header cannot carry this value"),
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.0.headers_mut().insert(name, value);
+        } else {
+            tracing::error!(%name, value, "a header cannot carry this value");
         }
         self
     }

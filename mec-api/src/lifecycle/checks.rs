@@ -106,8 +106,7 @@ impl Check for OperationParams {
     fn check(&self, at: Place<'_>) -> Result<(), Fault> {
         match self {
             Self::Instantiate(it) => it.check(at),
-            Self::Operate(_) => Ok(()),
-            Self::Terminate(_) => Ok(()),
+            Self::Operate(_) | Self::Terminate(_) => Ok(()),
         }
     }
 }

@@ -48,7 +48,7 @@ word! {
     pub struct PointType = "Point";
 }
 
-/// A position on the map, as a GeoJSON point (RFC 7946).
+/// A position on the map, as a `GeoJSON` point (RFC 7946).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GeographicalPosition {
     /// Kind of shape.

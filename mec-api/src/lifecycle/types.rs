@@ -287,7 +287,7 @@ word! {
     pub struct PolygonType = "Polygon";
 }
 
-/// An area on the map, as a GeoJSON polygon (RFC 7946).
+/// An area on the map, as a `GeoJSON` polygon (RFC 7946).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Polygon {
     /// Kind of shape.
