@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use edged_dns::Directory;
 use edged_image::{ImageError, Puller};
-use edged_mec::{Deployment, Picture, Platform, Problem, RegisteredService, Registration};
-use edged_model::{Allocation, AllocationId, Goal, ImageReference, InstanceId, Rules, TrafficRule};
+use edged_mec::{
+    Allocated, Deployment, Picture, Platform, Problem, RegisteredService, Registration,
+};
+use edged_model::{AllocationId, Goal, ImageReference, InstanceId, Rules, TrafficRule};
+use edged_net::shape::ShapeProblem;
+use edged_protocol::guardian::Shape;
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -62,6 +66,36 @@ impl Registry {
             .await
             .map_err(|_| ending())?;
         answer.await.map_err(|_| ending())?.map_err(problem)
+    }
+
+    /// Whether the kernel can keep an allocation beside the others of its link.
+    fn fits(&self, new: &Allocated) -> Result<(), Problem> {
+        let now = self.now();
+        let abilities = now.guardian.ok_or_else(guardian_away)?;
+        let owner = &new.allocation.instance;
+        let Some(status) = now.by_id(owner) else {
+            return Err(Problem::not_found(format!(
+                "there is no application instance {owner}"
+            )));
+        };
+        let picture = self.picture();
+        let others = picture.allocations.iter().map(|known| &known.allocation);
+        let others =
+            others.filter(|known| known.instance == *owner && known.id != new.allocation.id);
+        let shapes: Vec<Shape> = others
+            .chain([&new.allocation])
+            .map(|allocation| Shape {
+                place: status.instance.lease,
+                allocation: allocation.clone(),
+            })
+            .collect();
+        edged_net::shape::feasible(&shapes, abilities).map_err(|problem| {
+            let text = problem.to_string();
+            match problem {
+                ShapeProblem::Unable(_) | ShapeProblem::Allocations(_) => Problem::forbidden(text),
+                _ => Problem::bad_request(text),
+            }
+        })
     }
 
     async fn claim(&self, claim: Claim) -> Result<(), Problem> {
@@ -177,11 +211,7 @@ impl Platform for Registry {
     }
 
     fn feasible(&self, rule: &TrafficRule) -> Result<(), Problem> {
-        let Some(abilities) = self.now().guardian else {
-            return Err(Problem::unavailable(
-                "edged-guardian is not running; try again in a moment",
-            ));
-        };
+        let abilities = self.now().guardian.ok_or_else(guardian_away)?;
         edged_net::feasible(rule, &abilities)
             .map_err(|reason| Problem::unprocessable(reason.to_string()))
     }
@@ -190,7 +220,8 @@ impl Platform for Registry {
         self.claim(Claim::Rules(owner, rules)).await
     }
 
-    async fn put_allocation(&self, allocation: Allocation) -> Result<(), Problem> {
+    async fn put_allocation(&self, allocation: Allocated) -> Result<(), Problem> {
+        self.fits(&allocation)?;
         self.claim(Claim::Allocate(Box::new(allocation))).await
     }
 
@@ -250,6 +281,10 @@ impl Platform for Registry {
         let pulled = self.puller.pull(&reference, &|_| {}).await;
         pulled.map(drop).map_err(|error| of_image(&error))
     }
+}
+
+fn guardian_away() -> Problem {
+    Problem::unavailable("edged-guardian is not running; try again in a moment")
 }
 
 fn ending() -> Problem {

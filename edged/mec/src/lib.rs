@@ -7,6 +7,7 @@
 //! Tasks: one accept loop a listener ([`serve`]), one task a connection, at most [`serve::CONNECTIONS`] at once.
 
 mod authority;
+mod bandwidth;
 mod caller;
 mod node;
 mod platform;
@@ -20,7 +21,7 @@ pub use authority::{Authority, AuthorityError};
 pub use caller::{Caller, Gate, REQUESTS_AT_ONCE, Scheme, authorize};
 pub use mec_api::Problem;
 pub use node::{Facts, Mec};
-pub use platform::{Application, Deployment, Picture, Platform, Registration};
+pub use platform::{Allocated, Application, Deployment, Picture, Platform, Registration};
 pub use routes::router;
 pub use service::{RegisteredService, ServiceInfo};
 pub use token::{Access, TokenError, Tokens};

@@ -36,6 +36,23 @@ impl Record for Registration {
     }
 }
 
+/// Bandwidth that is allocated (MEC 015).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Allocated {
+    /// What the kernel holds.
+    pub allocation: Allocation,
+    /// The `BwInfo` as it is answered.
+    pub info: Value,
+}
+
+impl Record for Allocated {
+    const KIND: &'static str = "allocation";
+    fn key(&self) -> &str {
+        self.allocation.id.0.as_str()
+    }
+}
+
 /// An application as the interfaces see it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Application {
@@ -88,7 +105,7 @@ pub struct Picture {
     /// Every registered service, oldest first.
     pub services: Vec<RegisteredService>,
     /// Every bandwidth allocation, oldest first.
-    pub allocations: Vec<Allocation>,
+    pub allocations: Vec<Arc<Allocated>>,
 }
 
 /// An application to be made of a package.
@@ -151,7 +168,7 @@ pub trait Platform: Clone + Send + Sync + 'static {
     /// Adds an allocation or replaces it: in force in the kernel when answered.
     fn put_allocation(
         &self,
-        allocation: Allocation,
+        allocation: Allocated,
     ) -> impl Future<Output = Result<(), Problem>> + Send;
     /// Takes an allocation back.
     fn remove_allocation(

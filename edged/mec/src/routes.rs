@@ -10,8 +10,10 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use base64::Engine as _;
 use edged_model::InstanceId;
+use mec_api::bandwidth;
 use serde_json::{Value, json};
 
+use crate::bandwidth::Bandwidth;
 use crate::{
     Access, Caller, Gate, Mec, Platform, Problem, RegisteredService, ServiceInfo, Tokens,
     authorize, token,
@@ -64,8 +66,9 @@ pub fn router<P: Platform>(mec: Arc<Mec<P>>, tokens: Arc<Tokens>) -> Router {
 }
 
 /// The generated interfaces, each at its base path.
-fn interfaces<P: Platform>(_mec: &Arc<Mec<P>>) -> Router {
-    Router::new()
+fn interfaces<P: Platform>(mec: &Arc<Mec<P>>) -> Router {
+    let bandwidth = Arc::new(Bandwidth::new(Arc::clone(mec)));
+    Router::new().nest(bandwidth::BASE, bandwidth::router(bandwidth))
 }
 
 /// What is not generated yet.

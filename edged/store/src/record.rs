@@ -1,6 +1,5 @@
 //! Documents that nothing is asked about but their key: one table, one kind of document a type.
 
-use edged_model::Allocation;
 use rusqlite::params;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,13 +12,6 @@ pub trait Record: Serialize + DeserializeOwned {
     const KIND: &'static str;
     /// What is unique among documents of the kind.
     fn key(&self) -> &str;
-}
-
-impl Record for Allocation {
-    const KIND: &'static str = "allocation";
-    fn key(&self) -> &str {
-        self.id.0.as_str()
-    }
 }
 
 impl Store {

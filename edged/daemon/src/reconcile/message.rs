@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use edged_image::Image;
-use edged_mec::{RegisteredService, Registration};
-use edged_model::{
-    Allocation, AllocationId, AppName, AppSpec, Digest, ExitCode, Goal, InstanceId, Rules,
-};
+use edged_mec::{Allocated, RegisteredService, Registration};
+use edged_model::{AllocationId, AppName, AppSpec, Digest, ExitCode, Goal, InstanceId, Rules};
 use edged_mqtt::AccountState;
 use tokio::sync::{mpsc, oneshot};
 
@@ -125,7 +123,7 @@ pub enum Claim {
     /// This one is no longer.
     Deregister(InstanceId),
     /// This bandwidth is allocated.
-    Allocate(Box<Allocation>),
+    Allocate(Box<Allocated>),
     /// This is no longer.
     Release(AllocationId),
 }

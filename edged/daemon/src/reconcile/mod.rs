@@ -22,10 +22,9 @@ mod world;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use edged_mec::{Application, Picture, RegisteredService, Registration};
+use edged_mec::{Allocated, Application, Picture, RegisteredService, Registration};
 use edged_model::{
-    Action, Allocation, AppInstance, AppName, ContainerState, DnsRule, Goal, InstanceId,
-    InstanceState, plan,
+    Action, AppInstance, AppName, ContainerState, DnsRule, Goal, InstanceId, InstanceState, plan,
 };
 use edged_protocol::guardian::Policy;
 use edged_store::Store;
@@ -63,7 +62,7 @@ pub struct Reconciler {
     instances: BTreeMap<InstanceId, Tracked>,
     services: Vec<RegisteredService>,
     registrations: BTreeMap<InstanceId, Arc<Registration>>,
-    allocations: Vec<Allocation>,
+    allocations: Vec<Arc<Allocated>>,
     /// Wishes that wait for the kernel, oldest first.
     promises: Vec<Promise>,
     /// Answers to wishes that are in force and not yet shown.
@@ -95,7 +94,7 @@ impl Reconciler {
         wishes::stored_confirmations(&store, &mut instances)?;
         let registered = |it: Registration| (it.id.clone(), Arc::new(it));
         let registrations = store.records()?.into_iter().map(registered).collect();
-        let allocations = store.records()?;
+        let allocations = store.records()?.into_iter().map(Arc::new).collect();
         let services = wishes::stored_services(&store)?;
         Ok(Self {
             means,

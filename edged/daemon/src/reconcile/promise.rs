@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use edged_mec::Registration;
-use edged_model::{Allocation, AllocationId, AppInstance, ContainerState, InstanceId, Rules};
+use edged_mec::{Allocated, Registration};
+use edged_model::{AllocationId, AppInstance, ContainerState, InstanceId, Rules};
 use edged_protocol::guardian::{OwnedRule, Policy, Shape};
 use edged_store::StoreError;
 
@@ -28,7 +28,7 @@ pub struct Promise {
 enum Undo {
     Rules(InstanceId, Rules),
     Registration(InstanceId, Option<Arc<Registration>>),
-    Allocation(AllocationId, Option<Allocation>),
+    Allocation(AllocationId, Option<Arc<Allocated>>),
 }
 
 fn unkept(error: &StoreError) -> Denied {
@@ -82,12 +82,13 @@ impl Reconciler {
                 self.put_registration(&id, None)?;
                 Ok(Undo::Registration(id, old))
             }
-            Claim::Allocate(allocation) => {
-                if !self.instances.contains_key(&allocation.instance) {
-                    return Err(Denied::UnknownId(allocation.instance));
+            Claim::Allocate(allocated) => {
+                let owner = &allocated.allocation.instance;
+                if !self.instances.contains_key(owner) {
+                    return Err(Denied::UnknownId(owner.clone()));
                 }
-                let id = allocation.id.clone();
-                let old = self.put_allocation(&id, Some(*allocation))?;
+                let id = allocated.allocation.id.clone();
+                let old = self.put_allocation(&id, Some(Arc::new(*allocated)))?;
                 Ok(Undo::Allocation(id, old))
             }
             Claim::Release(id) => {
@@ -142,17 +143,18 @@ impl Reconciler {
     fn put_allocation(
         &mut self,
         id: &AllocationId,
-        allocation: Option<Allocation>,
-    ) -> Result<Option<Allocation>, Denied> {
+        allocation: Option<Arc<Allocated>>,
+    ) -> Result<Option<Arc<Allocated>>, Denied> {
         match &allocation {
-            Some(allocation) => self.store.put_record(allocation),
+            Some(allocation) => self.store.put_record(allocation.as_ref()),
             None => self
                 .store
-                .remove_record::<Allocation>(id.0.as_str())
+                .remove_record::<Allocated>(id.0.as_str())
                 .map(drop),
         }
         .map_err(|error| unkept(&error))?;
-        let place = self.allocations.iter().position(|known| known.id == *id);
+        let mut known = self.allocations.iter();
+        let place = known.position(|known| known.allocation.id == *id);
         Ok(match (place, allocation) {
             (Some(at), Some(new)) => self
                 .allocations
@@ -271,6 +273,7 @@ impl Reconciler {
         policy.bandwidth = self
             .allocations
             .iter()
+            .map(|allocated| &allocated.allocation)
             .filter_map(|allocation| {
                 let tracked = self.instances.get(&allocation.instance)?;
                 tracked.allowed.then(|| Shape {
@@ -311,6 +314,7 @@ impl Reconciler {
         let gone: Vec<AllocationId> = self
             .allocations
             .iter()
+            .map(|allocated| &allocated.allocation)
             .filter(|allocation| allocation.instance == *id)
             .map(|allocation| allocation.id.clone())
             .collect();
