@@ -41,8 +41,8 @@ const ENDINGS_MAX: usize = 64;
 
 /// What the node knows of names and of who may reach what.
 pub trait Reach: Send + Sync + 'static {
-    /// The addresses of a name (in lower case, without a final dot) that is the node's own to answer (none: there is no such name), or `None` when the
-    /// name is not in its zone and the system is asked.
+    /// The addresses of a name (in lower case, without a final dot) that is the node's own to answer, of which there
+    /// may be none; or `None` when the name is not in its zone and the system is asked.
     fn lookup(&self, host: &str) -> Option<Vec<IpAddr>>;
 
     /// Whether the owner of a subscription may reach this address. `None` is who holds the token of all. Asked

@@ -180,6 +180,7 @@ async fn what_waits_for_a_dead_callback_is_bounded() {
     node.subscriptions.remove(&id).unwrap();
     let counts = node.deliverer.counts();
     assert_eq!((counts.queued, counts.dropped), (0, 1000));
+    assert_eq!(dead.ended().await, 0);
 }
 
 #[tokio::test]

@@ -48,6 +48,9 @@ fn brisk() -> Limits {
         retry_first: Duration::from_millis(1),
         retry_ceiling: Duration::from_millis(5),
         attempts: 4,
+        // Nothing may come right only because time went by.
+        rest: Duration::from_secs(600),
+        ping: Duration::from_secs(600),
         ..Limits::default()
     }
 }

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::receiver::{Receiver, TAKEN};
 use super::{Here, Node, PATIENCE, brisk, subscription};
@@ -191,6 +193,13 @@ async fn a_subscriber_that_sends_too_much_is_cut_off() {
     let mut client = connect(&node.deliverer, &id).await;
     let _ = client.send(Message::text("x".repeat(100_000))).await;
     end(&mut client).await;
+
+    let mut client = connect(&node.deliverer, &id).await;
+    let piece = |code| Message::Frame(Frame::message("x".repeat(3_000), OpCode::Data(code), false));
+    let _ = client.send(piece(Data::Text)).await;
+    let _ = client.send(piece(Data::Continue)).await;
+    end(&mut client).await;
+
     let mut client = connect(&node.deliverer, &id).await;
     client
         .send(Message::text("a word is ignored"))
