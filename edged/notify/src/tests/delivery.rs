@@ -109,6 +109,23 @@ async fn what_the_owner_may_not_reach_is_never_connected_to() {
 }
 
 #[tokio::test]
+async fn a_callback_is_judged_by_whoever_made_the_subscription() {
+    let here = Here::default();
+    let node = Node::with(here.clone(), None, brisk());
+    let mut receiver = Receiver::new(&[TAKEN]).await;
+    let app = edged_model::InstanceId::random();
+    for trusted in [false, true] {
+        let mut wanted = subscription(&receiver.url());
+        wanted.owner = Some(app.clone());
+        wanted.trusted = trusted;
+        let made = node.subscriptions.add(wanted).unwrap();
+        node.deliver(&made.id, 0..1);
+        receiver.next().await;
+    }
+    assert_eq!(*here.asked.lock().unwrap(), [Some(app), None]);
+}
+
+#[tokio::test]
 async fn a_connection_that_is_no_longer_permitted_is_not_used_again() {
     let here = Here::default();
     let node = Node::with(here.clone(), None, brisk());

@@ -28,6 +28,7 @@ const START: u64 = 1_795_000_000;
 #[derive(Default, Clone)]
 struct Here {
     forbidden: Arc<Mutex<Option<SocketAddr>>>,
+    asked: Arc<Mutex<Vec<Option<InstanceId>>>>,
 }
 
 impl Reach for Here {
@@ -37,7 +38,8 @@ impl Reach for Here {
             .map(|rest| known.into_iter().filter(|_| rest.is_empty()).collect())
     }
 
-    fn permits(&self, _owner: Option<&InstanceId>, to: SocketAddr) -> bool {
+    fn permits(&self, owner: Option<&InstanceId>, to: SocketAddr) -> bool {
+        self.asked.lock().unwrap().push(owner.cloned());
         Some(to) != *self.forbidden.lock().unwrap()
     }
 }
