@@ -13,7 +13,7 @@
 //!
 //! # Invariants
 //! - No byte of a file is interpreted before the manifest's signature, or the envelope's, has been verified; the
-//!   exceptions are TOSCA.meta and the manifest themselves, which lead there.
+//!   exceptions are TOSCA.meta, the manifest and the certificates, which lead there.
 //! - What [`Package::file`] gives is compared again with what was verified, while it is read.
 //! - Memory is bounded by [`Limits::text`] and two buffers, whatever the package says about itself.
 //!

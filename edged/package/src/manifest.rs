@@ -85,6 +85,13 @@ impl Manifest {
         }
         manifest.check_values()?;
         while let Some(source) = next {
+            if source.name != "Source" || source.value.is_empty() {
+                return Err(PackageError::field_of(
+                    file,
+                    format!("line {}", source.number),
+                    "after the metadata come groups of Source, Algorithm and Hash; correct the group",
+                ));
+            }
             let algorithm = lines.expect("Algorithm", source.value)?;
             let hash = lines.expect("Hash", source.value)?;
             manifest.add_file(&source, algorithm, hash)?;
@@ -118,13 +125,6 @@ impl Manifest {
         let at = |name: &str| format!("{name} of {}", source.value);
         let refuse =
             |field: String, reason: String| Err(PackageError::field_of(&self.file, field, reason));
-        if source.name != "Source" || source.value.is_empty() {
-            return refuse(
-                format!("line {}", source.number),
-                "after the metadata come groups of Source, Algorithm and Hash; correct the group"
-                    .to_owned(),
-            );
-        }
         if source.value.contains("://") {
             return refuse(
                 at("Source"),

@@ -15,12 +15,15 @@ use crate::meta::{self, Meta};
 use crate::pem;
 use crate::signature::{self, Signer};
 use crate::trust::{self, Trust};
-use crate::zip::{Archive, Region, VerifiedReader};
+use crate::zip::{self, Archive, Region, VerifiedReader};
 
 /// Extensions of a signature beside a CSAR (SOL 004, 5.1, option 2).
 const SIGNATURE_EXTENSIONS: [&str; 2] = [".cms", ".p7s"];
 const CSAR_EXTENSIONS: [&str; 2] = [".csar", ".zip"];
 const CERTIFICATE_EXTENSIONS: [&str; 2] = [".cert", ".pem"];
+
+/// Who promised the digest of a file that is read again.
+const VERIFIED_BEFORE: &str = "what was verified before";
 
 /// A verified application package.
 #[derive(Debug)]
@@ -38,7 +41,8 @@ pub struct Package {
 impl Package {
     /// Opens a package, verifies all of it and reads its descriptor. `now` is when certificates must be valid.
     ///
-    /// The whole file is read once, images in passing: call it where blocking is allowed.
+    /// The whole file is read, images in passing: call it where blocking is allowed. The file has to be the caller's own:
+    /// nobody else writes to it.
     ///
     /// # Errors
     /// [`PackageError`], with the file and the field to blame.
@@ -119,10 +123,7 @@ impl Package {
         }
         let read = ReadDescriptor::from_tosca(
             &meta.definitions,
-            |name| match reader.archive.entry(name) {
-                Some(entry) => reader.archive.text(entry, limits).map(Some),
-                None => Ok(None),
-            },
+            |name| reader.verified_text(name, &files),
             |name| reader.archive.entry(name).is_some(),
         )?;
         consistent(&manifest, &read)?;
@@ -186,9 +187,7 @@ impl Package {
             return Ok(None);
         };
         let reader = self.archive.reader(entry)?;
-        Ok(Some(
-            reader.expecting(hash.clone(), "what was verified before"),
-        ))
+        Ok(Some(reader.expecting(hash.clone(), VERIFIED_BEFORE)))
     }
 
     /// The name of the file with the descriptor in TOSCA.
@@ -355,6 +354,23 @@ impl Reader<'_> {
             Ok(algorithm.of(signed))
         })
         .map(Some)
+    }
+
+    /// A text that was verified before, and is again; `None` when there is no such file.
+    fn verified_text(
+        &self,
+        name: &str,
+        files: &BTreeMap<String, Hash>,
+    ) -> Result<Option<String>, PackageError> {
+        let (Some(entry), Some(hash)) = (self.archive.entry(name), files.get(name)) else {
+            return Ok(None);
+        };
+        PackageError::bound(name, "bytes", entry.size, self.limits.text)?;
+        let reader = self.archive.reader(entry)?;
+        let bytes = reader
+            .expecting(hash.clone(), VERIFIED_BEFORE)
+            .into_bytes()?;
+        zip::text(name, bytes).map(Some)
     }
 
     /// Reads every file and compares it with its digest; gives the digests.

@@ -110,7 +110,8 @@ impl Trust {
             )
             .map(|_| ())
             .map_err(|error| match error {
-                webpki::Error::UnknownIssuer => {
+                // A stranger may have the name of somebody trusted: then the issuer is found and its key does not fit.
+                webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
                     "the signer is not trusted; add its certificate or its issuer's to the trusted signers".to_owned()
                 }
                 webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. } => {

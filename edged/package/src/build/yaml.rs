@@ -93,7 +93,16 @@ impl Yaml {
                 for item in items {
                     out.push_str(&indent);
                     out.push('-');
-                    item.write_behind(out, depth + 1);
+                    match item {
+                        Self::Map(members) if !members.is_empty() => {
+                            // The first member stands behind the dash; its indentation is as wide as "- ".
+                            let mut block = String::new();
+                            item.write(&mut block, depth + 1);
+                            out.push(' ');
+                            out.push_str(block.trim_start());
+                        }
+                        other => other.write_behind(out, depth + 1),
+                    }
                 }
             }
             Self::Scalar(value) => {

@@ -100,8 +100,12 @@ impl Archive {
 
     /// A text that is held in memory.
     pub(crate) fn text(&self, entry: &Entry, limits: &Limits) -> Result<String, PackageError> {
-        String::from_utf8(self.bytes(entry, limits)?).map_err(|_| {
-            PackageError::archive(&entry.name, "this file is no UTF-8; write it as UTF-8")
-        })
+        text(&entry.name, self.bytes(entry, limits)?)
     }
+}
+
+/// The bytes of a file as text.
+pub(crate) fn text(file: &str, bytes: Vec<u8>) -> Result<String, PackageError> {
+    String::from_utf8(bytes)
+        .map_err(|_| PackageError::archive(file, "this file is no UTF-8; write it as UTF-8"))
 }

@@ -1,6 +1,9 @@
 //! Packages made by hand: every byte of them can be wrong.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod draft;
+pub mod zip;
+
 use std::fs::File;
 use std::io::{Cursor, Seek, Write};
 use std::time::{Duration, SystemTime};
