@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use edged_config::{Config, NetworkError};
 use edged_model::{InstanceId, Lease, LeaseNumber};
 use edged_protocol::Refusal;
-use edged_protocol::guardian::{Command, Policy, Reply};
+use edged_protocol::guardian::{Abilities, Command, Policy, Reply};
 
 use crate::abilities::{self, AbilityError};
 use crate::link::Link;
@@ -19,7 +19,8 @@ use crate::netlink::{Netlink, NetlinkError};
 use crate::nft::{self, NftError};
 use crate::opening::Opening;
 use crate::ruleset::traffic::Traffic;
-use crate::ruleset::{PolicyError, Ruleset, There};
+use crate::ruleset::{PolicyError, Ruleset, SHAPED, There};
+use crate::shape::{ShapeError, Shaper};
 use crate::sysctl::{Sysctl, SysctlError};
 use crate::watch::Watch;
 
@@ -41,6 +42,9 @@ pub enum GuardianError {
     /// What the kernel can.
     #[error(transparent)]
     Ability(#[from] AbilityError),
+    /// Rates of links.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
     /// Settings.
     #[error(transparent)]
     Sysctl(#[from] SysctlError),
@@ -65,7 +69,7 @@ impl GuardianError {
         let lasting = matches!(
             self,
             Self::Network(_) | Self::Policy(_) | Self::HostNamespace(_)
-        );
+        ) || matches!(self, Self::Shape(error) if error.is_lasting());
         Refusal {
             sentence: self.to_string(),
             transient: !lasting,
@@ -80,6 +84,7 @@ pub struct Guardian {
     netlink: Netlink,
     sysctl: Sysctl,
     watch: Watch,
+    shaper: Shaper,
     /// The last policy loaded by this process: what the kernel should have.
     loaded: Option<Loaded>,
     /// What the kernel remembers to have opened for us; here too, because rules can be flushed.
@@ -104,6 +109,7 @@ impl Guardian {
             netlink,
             sysctl: Sysctl::of_kernel(),
             watch: Watch::open()?,
+            shaper: Shaper::open(&config.addressing()?.prefix)?,
             loaded: None,
             openings: BTreeSet::new(),
         })
@@ -135,6 +141,7 @@ impl Guardian {
             if self.is_closed() || self.netlink.link(&gateway)?.is_none() {
                 self.settle()?;
             }
+            self.shaper.sweep()?;
         }
         Ok(())
     }
@@ -172,6 +179,7 @@ impl Guardian {
 
     /// Takes everything away that any guardian of this configuration made.
     pub fn purge(&mut self) -> Result<(), GuardianError> {
+        self.shaper.purge()?;
         let openings = nft::openings(&self.ruleset.addressing().prefix)?;
         for link in self.netlink.links()? {
             if self.place(&link.name).is_some() {
@@ -208,11 +216,16 @@ impl Guardian {
         let mark = self.policy_mark()?;
         let policy = mark
             .as_deref()
+            // Links to come need the rates, which only their policy tells: it has to be said again.
+            .filter(|mark| self.shaper.is_told() || !mark.ends_with(SHAPED))
             .and_then(|mark| self.ruleset.fingerprint_in(mark));
         Ok(Reply::Observed {
             links: places,
             policy: policy.map(str::to_owned),
-            abilities: self.ruleset.abilities(),
+            abilities: Abilities {
+                bandwidth: self.shaper.is_able(),
+                ..self.ruleset.abilities()
+            },
         })
     }
 
@@ -233,6 +246,8 @@ impl Guardian {
             }
         };
         self.prepare(&name)?;
+        // Before anything passes.
+        self.shaper.follow()?;
         // IPv6 drops addresses of a link that is down, and its own link-local one comes with going up.
         self.netlink.set_up(&link)?;
         self.own_addresses(&link)?;
@@ -248,11 +263,17 @@ impl Guardian {
     fn detach(&mut self, lease: Lease) -> Result<(), GuardianError> {
         self.ruleset.check_lease(lease)?;
         let name = self.ruleset.addressing().link(lease.number);
-        Ok(self.netlink.delete(&name)?)
+        self.netlink.delete(&name)?;
+        Ok(self.shaper.follow()?)
     }
 
     fn apply(&mut self, policy: Policy) -> Result<(), GuardianError> {
-        self.load(policy)?;
+        // Before the rules, which say that the policy is in force.
+        let before = self.shaper.apply(&policy.bandwidth)?;
+        if let Err(error) = self.load(policy) {
+            self.shaper.go_back(before);
+            return Err(error);
+        }
         if self.is_closed() {
             self.open_uplink()?;
         }

@@ -27,5 +27,6 @@ pub mod opening;
 pub mod privilege;
 pub mod ruleset;
 pub mod server;
+mod shape;
 pub mod sysctl;
 pub mod watch;

@@ -75,6 +75,9 @@ pub struct Compiled {
     pub traffic: Traffic,
 }
 
+/// How the comment of a policy ends that has bandwidth, which is not in the rules.
+pub const SHAPED: &str = " shaped";
+
 /// What every ruleset of this box has in common.
 #[derive(Debug, Clone)]
 pub struct Ruleset {
@@ -156,7 +159,16 @@ impl Ruleset {
         self.text(&Policy::default(), "", &Traffic::default(), None)
             .hash(&mut hasher);
         self.uplink.hash(&mut hasher);
-        format!("policy {} {:016x}", policy.fingerprint(), hasher.finish())
+        let shaped = if policy.bandwidth.is_empty() {
+            ""
+        } else {
+            SHAPED
+        };
+        format!(
+            "policy {} {:016x}{shaped}",
+            policy.fingerprint(),
+            hasher.finish()
+        )
     }
 
     /// The fingerprint in a comment of [`Ruleset::mark`], where the rules around it are today's.
@@ -164,7 +176,7 @@ impl Ruleset {
         let own = self.mark(&Policy::default());
         let base = own.rsplit_once(' ')?.1;
         let (fingerprint, marked) = mark.strip_prefix("policy ")?.split_once(' ')?;
-        (marked == base).then_some(fingerprint)
+        (marked.strip_suffix(SHAPED).unwrap_or(marked) == base).then_some(fingerprint)
     }
 
     /// Whether a lease is what the address plan says.
