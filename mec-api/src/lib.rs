@@ -27,6 +27,7 @@ mod etag;
 mod http;
 mod kinds;
 pub mod lifecycle;
+mod number;
 mod one_or_many;
 pub mod package_management;
 mod problem;

@@ -30,6 +30,8 @@ pub struct Item {
     pub about: String,
     /// What it is made of.
     pub kind: Kind,
+    /// Whether the document has it by this name; else it stands where it is used.
+    pub in_document: bool,
 }
 
 /// What a named type is made of.

@@ -89,7 +89,9 @@ pub fn used(item: &Item) -> Vec<&super::model::Named> {
 }
 
 fn print(item: &Item) -> String {
-    let Item { name, about, kind } = item;
+    let Item {
+        name, about, kind, ..
+    } = item;
     match kind {
         Kind::Struct { fields, .. } => structure(name, about, fields),
         Kind::Words(variants) => {
@@ -177,6 +179,15 @@ fn structure(name: &str, about: &str, fields: &[Field]) -> String {
         let mut attributes = Vec::new();
         if serde_says != field.wire {
             attributes.push(format!("rename = {:?}", field.wire));
+        }
+        match (&field.kind, field.required) {
+            (Type::Number, true) => {
+                attributes.push("serialize_with = \"crate::number::plain\"".to_owned());
+            }
+            (Type::Number, false) => {
+                attributes.push("serialize_with = \"crate::number::plain_option\"".to_owned());
+            }
+            _ => {}
         }
         if !field.required {
             attributes.push("skip_serializing_if = \"Option::is_none\"".to_owned());

@@ -84,6 +84,7 @@ impl<'a> Reader<'a> {
             name: name.to_owned(),
             about,
             kind,
+            in_document: true,
         })
     }
 
@@ -291,6 +292,7 @@ impl<'a> Reader<'a> {
                 name: name.clone(),
                 about,
                 kind,
+                in_document: false,
             })?;
         }
         Ok(Type::Named(Named {

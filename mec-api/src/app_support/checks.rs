@@ -4,7 +4,7 @@
 
 use super::{
     AppInfo, AppTerminationNotification, AppTerminationNotificationSubscription, CurrentTime,
-    TerminationLinks, TimingCaps, TrafficFilter, TrafficRule,
+    DnsRule, TerminationLinks, TimingCaps, TrafficFilter, TrafficRule,
 };
 use crate::check::{Check, Fault, Place};
 
@@ -22,7 +22,7 @@ impl Check for AppTerminationNotificationSubscription {
 impl Check for AppTerminationNotification {
     fn check(&self, at: Place<'_>) -> Result<(), Fault> {
         at.member("maxGracefulTimeout")
-            .range(1..=u32::MAX, self.max_graceful_timeout)?;
+            .range(1..=4_294_967_295, self.max_graceful_timeout)?;
         self.links.check(at.member("_links"))
     }
 }
@@ -47,6 +47,12 @@ impl Check for TrafficRule {
 impl Check for TrafficFilter {
     fn check(&self, at: Place<'_>) -> Result<(), Fault> {
         at.member("dSCP").range(0..=63, self.dscp)
+    }
+}
+
+impl Check for DnsRule {
+    fn check(&self, at: Place<'_>) -> Result<(), Fault> {
+        at.member("ttl").range(0..=9_007_199_254_740_991, self.ttl)
     }
 }
 

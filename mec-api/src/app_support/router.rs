@@ -344,7 +344,7 @@ async fn replace_dns_rule<A: AppSupport>(State(api): State<Arc<A>>, request: Req
                 app_instance_id: call.path("appInstanceId")?,
                 dns_rule_id: call.path("dnsRuleId")?,
                 if_match: call.if_match()?,
-                body: call.content().json()?,
+                body: call.content().checked()?,
             };
             api.replace_dns_rule(caller, request).await
         }

@@ -82,7 +82,7 @@ pub struct AppTerminationNotification {
     pub notification_type: AppTerminationNotificationType,
     /// STOPPING can be started again, TERMINATING cannot.
     pub operation_action: OperationAction,
-    /// Seconds until the node goes on without a confirmation. At least 1.
+    /// Seconds until the node goes on without a confirmation. From 1 to 4294967295.
     pub max_graceful_timeout: u32,
     /// Termination links.
     #[serde(rename = "_links")]
@@ -266,7 +266,7 @@ pub struct DnsRule {
     pub ip_address_type: IpAddressType,
     /// Of that type.
     pub ip_address: String,
-    /// Seconds that an answer may be kept; without it for ever.
+    /// Seconds that an answer may be kept; without it for ever. From 0 to 9007199254740991.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u64>,
     /// Only an ACTIVE rule has an effect.

@@ -12,7 +12,8 @@ use crate::check::{Check, Fault, Place};
 
 impl Check for TokenResponse {
     fn check(&self, at: Place<'_>) -> Result<(), Fault> {
-        at.member("expires_in").range(1..=u64::MAX, self.expires_in)
+        at.member("expires_in")
+            .range(1..=9_007_199_254_740_991, self.expires_in)
     }
 }
 
@@ -94,7 +95,7 @@ impl Check for TimeStamp {
 
 impl Check for CategoryRef {
     fn check(&self, at: Place<'_>) -> Result<(), Fault> {
-        at.member("href").uri(&self.href)
+        at.member("href").uri_reference(&self.href)
     }
 }
 

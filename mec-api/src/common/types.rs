@@ -40,7 +40,7 @@ pub struct TokenResponse {
     pub access_token: String,
     /// `token_type`
     pub token_type: BearerType,
-    /// Seconds that it is good for. At least 1.
+    /// Seconds that it is good for. From 1 to 9007199254740991.
     pub expires_in: u64,
     /// `scope`
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,8 @@ use super::{
     AppInstanceInfo, AppInstanceLinks, AppInstanceSubscriptionLink,
     AppInstanceSubscriptionLinkList, AppInstanceSubscriptionLinks, AppLcmOpOcc, AppLcmOpOccLinks,
     AppTermCandsForCoord, CancelMode, ConfigPlatformForAppRequest, InstantiateAppRequest,
-    InstantiatedAppState, LocationConstraints, OperationParams, Polygon, TerminationOptions,
+    InstantiatedAppState, LocationConstraints, OperateAppRequest, OperationParams, Polygon,
+    TerminateAppRequest, TerminationOptions,
 };
 use crate::check::{Check, Fault, Place};
 
@@ -77,6 +78,20 @@ impl Check for Polygon {
     }
 }
 
+impl Check for OperateAppRequest {
+    fn check(&self, at: Place<'_>) -> Result<(), Fault> {
+        at.member("gracefulStopTimeout")
+            .range(0..=9_007_199_254_740_991, self.graceful_stop_timeout)
+    }
+}
+
+impl Check for TerminateAppRequest {
+    fn check(&self, at: Place<'_>) -> Result<(), Fault> {
+        at.member("gracefulTerminationTimeout")
+            .range(0..=9_007_199_254_740_991, self.graceful_termination_timeout)
+    }
+}
+
 impl Check for ConfigPlatformForAppRequest {
     fn check(&self, at: Place<'_>) -> Result<(), Fault> {
         self.app_service_required
@@ -87,7 +102,8 @@ impl Check for ConfigPlatformForAppRequest {
             .check(at.member("appServiceProduced"))?;
         self.transport_dependencies
             .check(at.member("transportDependencies"))?;
-        self.app_traffic_rule.check(at.member("appTrafficRule"))
+        self.app_traffic_rule.check(at.member("appTrafficRule"))?;
+        self.app_dns_rule.check(at.member("appDNSRule"))
     }
 }
 
@@ -106,7 +122,8 @@ impl Check for OperationParams {
     fn check(&self, at: Place<'_>) -> Result<(), Fault> {
         match self {
             Self::Instantiate(it) => it.check(at),
-            Self::Operate(_) | Self::Terminate(_) => Ok(()),
+            Self::Operate(it) => it.check(at),
+            Self::Terminate(it) => it.check(at),
         }
     }
 }

@@ -209,7 +209,7 @@ async fn terminate_instance<A: Lifecycle>(State(api): State<Arc<A>>, request: Re
             let mut call = Call::open(&OPERATION, request).await?;
             let request = TerminateInstance {
                 app_instance_id: call.path("appInstanceId")?,
-                body: call.content().json()?,
+                body: call.content().checked()?,
             };
             api.terminate_instance(caller, request).await
         }
@@ -231,7 +231,7 @@ async fn operate_instance<A: Lifecycle>(State(api): State<Arc<A>>, request: Requ
             let mut call = Call::open(&OPERATION, request).await?;
             let request = OperateInstance {
                 app_instance_id: call.path("appInstanceId")?,
-                body: call.content().json()?,
+                body: call.content().checked()?,
             };
             api.operate_instance(caller, request).await
         }

@@ -160,7 +160,7 @@ pub struct EntryPoint {
     /// Host name or IP address.
     pub host: String,
     /// Port number.
-    pub port: i64,
+    pub port: u16,
 }
 
 /// An object of a container cluster.
@@ -180,9 +180,9 @@ pub struct McioInfo {
     /// Kind of object.
     pub mcio_type: String,
     /// How many copies are wanted.
-    pub desired_instances: i64,
+    pub desired_instances: u32,
     /// How many copies run.
-    pub available_instances: i64,
+    pub available_instances: u32,
     /// Anything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub additional_info: Option<String>,
@@ -313,7 +313,8 @@ pub struct OperateAppRequest {
     /// How to stop; FORCEFUL when left out. Not when starting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_type: Option<StopType>,
-    /// How long the instance may take to stop in good order, in seconds. Needed for GRACEFUL.
+    /// How long the instance may take to stop in good order, in seconds. Needed for GRACEFUL. From 0 to
+    /// 9007199254740991.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graceful_stop_timeout: Option<u64>,
 }
@@ -324,7 +325,8 @@ pub struct OperateAppRequest {
 pub struct TerminateAppRequest {
     /// At once, or after telling the application and waiting for it.
     pub termination_type: StopType,
-    /// How long the application may take to leave in good order, in seconds. Only for GRACEFUL.
+    /// How long the application may take to leave in good order, in seconds. Only for GRACEFUL. From 0 to
+    /// 9007199254740991.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graceful_termination_timeout: Option<u64>,
 }

@@ -127,13 +127,22 @@ pub struct SwImageDescriptor {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_format: Option<String>,
     /// The least disk that the image needs, in gigabytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub min_disk: Option<f64>,
     /// The least memory that the image needs, in megabytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub min_ram: Option<f64>,
     /// Size of the image file.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub size: Option<f64>,
     /// Path of the image inside the package, or a URL.
     pub sw_image: String,
@@ -213,7 +222,7 @@ pub struct ServicePortData {
     /// Protocol above IP.
     pub protocol: ServicePortDataProtocol,
     /// Port number.
-    pub port: i64,
+    pub port: u16,
     /// Whether another number may be used.
     pub port_configurable: bool,
 }
@@ -326,13 +335,13 @@ pub struct TrafficFilter {
     pub dst_tunnel_port: Option<Vec<String>>,
     /// Class of the mobile network's bearer.
     #[serde(rename = "qCI", skip_serializing_if = "Option::is_none")]
-    pub qci: Option<i64>,
-    /// DSCP of IPv4 packets.
+    pub qci: Option<u8>,
+    /// DSCP of IPv4 packets. From 0 to 63.
     #[serde(rename = "dSCP", skip_serializing_if = "Option::is_none")]
-    pub dscp: Option<i64>,
+    pub dscp: Option<u8>,
     /// Traffic class of IPv6 packets.
     #[serde(rename = "tC", skip_serializing_if = "Option::is_none")]
-    pub tc: Option<i64>,
+    pub tc: Option<u8>,
 }
 
 words! {
@@ -407,7 +416,7 @@ pub struct DNSRuleDescriptor {
     pub ip_address_type: IpAddressType,
     /// The address to answer with.
     pub ip_address: String,
-    /// How long the answer may be kept, in seconds.
+    /// How long the answer may be kept, in seconds. From 0 to 9007199254740991.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u64>,
 }
@@ -425,9 +434,13 @@ pub struct LatencyDescriptor {
 #[serde(rename_all = "camelCase")]
 pub struct TerminateAppInstanceOpConfig {
     /// The least time to give an instance for leaving in good order, in seconds.
+    #[serde(serialize_with = "crate::number::plain")]
     pub min_graceful_termination_timeout: f64,
     /// The most time that it can need, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub max_recommended_graceful_termination_timeout: Option<f64>,
     /// Further parameters of terminating.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -439,9 +452,13 @@ pub struct TerminateAppInstanceOpConfig {
 #[serde(rename_all = "camelCase")]
 pub struct ChangeAppInstanceStateOpConfig {
     /// The least time to give an instance for stopping in good order, in seconds.
+    #[serde(serialize_with = "crate::number::plain")]
     pub min_graceful_stop_timeout: f64,
     /// The most time that it can need, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub max_recommended_graceful_stop_timeout: Option<f64>,
     /// Further parameters of stopping.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,8 +3,8 @@
 //! What the types do not say: lengths, ranges, forms and combinations.
 
 use super::{
-    AdditionalServiceData, AppD, AppExternalCpd, ServiceDescriptor, TrafficRuleDescriptor,
-    TransportsSupported, VirtualNetworkInterfaceRequirements,
+    AdditionalServiceData, AppD, AppExternalCpd, DNSRuleDescriptor, ServiceDescriptor,
+    TrafficFilter, TrafficRuleDescriptor, TransportsSupported, VirtualNetworkInterfaceRequirements,
 };
 use crate::check::{Check, Fault, Place};
 
@@ -28,6 +28,7 @@ impl Check for AppD {
         self.transport_dependencies
             .check(at.member("transportDependencies"))?;
         self.app_traffic_rule.check(at.member("appTrafficRule"))?;
+        self.app_dns_rule.check(at.member("appDNSRule"))?;
         self.logical_node.check(at.member("logicalNode"))
     }
 }
@@ -74,6 +75,19 @@ impl Check for TrafficRuleDescriptor {
     fn check(&self, at: Place<'_>) -> Result<(), Fault> {
         at.member("trafficFilter")
             .items(1..=usize::MAX, &self.traffic_filter)?;
+        self.traffic_filter.check(at.member("trafficFilter"))?;
         at.member("dstInterface").items(1..=2, &self.dst_interface)
+    }
+}
+
+impl Check for TrafficFilter {
+    fn check(&self, at: Place<'_>) -> Result<(), Fault> {
+        at.member("dSCP").range(0..=63, self.dscp)
+    }
+}
+
+impl Check for DNSRuleDescriptor {
+    fn check(&self, at: Place<'_>) -> Result<(), Fault> {
+        at.member("ttl").range(0..=9_007_199_254_740_991, self.ttl)
     }
 }

@@ -21,24 +21,36 @@ pub struct OsContainerDescriptor {
     pub description: String,
     /// Processor time asked for, in thousandths of a core.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub requested_cpu_resources: Option<i64>,
+    pub requested_cpu_resources: Option<u32>,
     /// Memory asked for, in megabytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub requested_memory_resources: Option<f64>,
     /// Storage asked for that goes away with the container, in gigabytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub requested_ephemeral_storage_resources: Option<f64>,
     /// Further resources asked for, by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extended_resource_requests: Option<Vec<KeyValuePairs>>,
     /// The most processor time that it may use, in thousandths of a core.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_resource_limit: Option<i64>,
+    pub cpu_resource_limit: Option<u32>,
     /// The most memory that it may use, in megabytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub memory_resource_limit: Option<f64>,
     /// The most passing storage that it may use, in gigabytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub ephemeral_storage_resource_limit: Option<f64>,
     /// Huge pages asked for: a page size and a total for each.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,13 +87,22 @@ pub struct SwImageDesc {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_format: Option<String>,
     /// The least disk that the image needs, in gigabytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub min_disk: Option<f64>,
     /// The least memory that the image needs, in megabytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub min_ram: Option<f64>,
     /// Size of the image file.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub size: Option<f64>,
     /// Path of the image inside the package, or a URL.
     pub sw_image: String,
@@ -202,9 +223,12 @@ pub struct VirtualCpuData {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_architecture: Option<String>,
     /// How many.
-    pub num_virtual_cpu: i64,
+    pub num_virtual_cpu: u32,
     /// The least clock rate, in megahertz.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub virtual_cpu_clock: Option<f64>,
     /// How many virtual processors may share a core.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -222,6 +246,7 @@ pub struct VirtualCpuData {
 #[serde(rename_all = "camelCase")]
 pub struct VirtualMemoryData {
     /// Size in megabytes.
+    #[serde(serialize_with = "crate::number::plain")]
     pub virtual_mem_size: f64,
     /// How much more memory may be promised than there is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -276,6 +301,7 @@ pub struct VirtualStorageDescriptor {
 #[serde(rename_all = "camelCase")]
 pub struct BlockStorageData {
     /// Size in gigabytes.
+    #[serde(serialize_with = "crate::number::plain")]
     pub size_of_storage: f64,
     /// Further demands on it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -293,7 +319,10 @@ pub struct BlockStorageData {
 #[serde(rename_all = "camelCase")]
 pub struct ObjectStorageData {
     /// The most that it holds, in gigabytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub max_size_of_storage: Option<f64>,
 }
 
@@ -302,6 +331,7 @@ pub struct ObjectStorageData {
 #[serde(rename_all = "camelCase")]
 pub struct FileStorageData {
     /// Size in gigabytes.
+    #[serde(serialize_with = "crate::number::plain")]
     pub size_of_storage: f64,
     /// Protocol that it is shared by, such as NFS.
     pub file_system_protocol: String,
@@ -360,11 +390,16 @@ pub struct VirtualLinkDescFlavour {
 #[serde(rename_all = "camelCase")]
 pub struct QoS {
     /// The most delay, in milliseconds.
+    #[serde(serialize_with = "crate::number::plain")]
     pub latency: f64,
     /// The most jitter, in milliseconds.
+    #[serde(serialize_with = "crate::number::plain")]
     pub packet_delay_variation: f64,
     /// The largest share of packets lost.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub packet_loss_ratio: Option<f64>,
 }
 
@@ -406,6 +441,7 @@ words! {
 #[serde(rename_all = "camelCase")]
 pub struct NfviMaintenanceInfo {
     /// How long before the work to tell, in seconds.
+    #[serde(serialize_with = "crate::number::plain")]
     pub impact_notification_lead_time: f64,
     /// Whether a replacement is wanted for the time of the work.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -414,10 +450,16 @@ pub struct NfviMaintenanceInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supported_migration_type: Option<Vec<SupportedMigrationType>>,
     /// The longest pause that goes unnoticed while it moves, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub max_undetectable_interruption_time: Option<f64>,
     /// The least time between two such works, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub min_recovery_time_between_impacts: Option<f64>,
     /// How many of a group may be affected at once.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -433,9 +475,9 @@ pub struct NfviMaintenanceInfo {
 pub struct MaxNumberOfImpactedInstances {
     /// Size of the group.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_size: Option<i64>,
+    pub group_size: Option<u32>,
     /// The most that may be affected.
-    pub max_number_of_impacted_instances: i64,
+    pub max_number_of_impacted_instances: u32,
 }
 
 /// How many of a group must go on at any time.
@@ -444,7 +486,7 @@ pub struct MaxNumberOfImpactedInstances {
 pub struct MinNumberOfPreservedInstances {
     /// Size of the group.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_size: Option<i64>,
+    pub group_size: Option<u32>,
     /// The least that must go on.
-    pub min_number_of_preserved_instances: i64,
+    pub min_number_of_preserved_instances: u32,
 }

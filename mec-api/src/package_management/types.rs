@@ -141,7 +141,10 @@ pub struct AppPkgSWImageInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Checksum>,
     /// Size of the image file in bytes. At least 0.0.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::number::plain_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub size: Option<f64>,
 }
 

@@ -12,6 +12,8 @@ impl Check for ServiceInfo {
     fn check(&self, at: Place<'_>) -> Result<(), Fault> {
         self.ser_category.check(at.member("serCategory"))?;
         self.transport_info.check(at.member("transportInfo"))?;
+        at.member("livenessInterval")
+            .range(0..=9_007_199_254_740_991, self.liveness_interval)?;
         self.links.check(at.member("_links"))
     }
 }
@@ -31,7 +33,9 @@ impl Check for TransportInfo {
 
 impl Check for ServiceLivenessInfo {
     fn check(&self, at: Place<'_>) -> Result<(), Fault> {
-        self.time_stamp.check(at.member("timeStamp"))
+        self.time_stamp.check(at.member("timeStamp"))?;
+        at.member("interval")
+            .range(0..=9_007_199_254_740_991, self.interval)
     }
 }
 

@@ -71,7 +71,8 @@ pub struct ServiceInfo {
     /// Whether it is in the locality of who asks; the node computes it. Without it `true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_local: Option<bool>,
-    /// Seconds between heartbeats. A request proposes them, 0 leaves it to the node; the answer decides.
+    /// Seconds between heartbeats. A request proposes them, 0 leaves it to the node; the answer decides. From 0 to
+    /// 9007199254740991.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub liveness_interval: Option<u64>,
     /// Links of a service; only in answers.
@@ -124,7 +125,7 @@ pub struct ServiceLivenessInfo {
     pub state: ServiceState,
     /// A moment, counted from 1970-01-01T00:00:00Z.
     pub time_stamp: TimeStamp,
-    /// Seconds between heartbeats, as the node decided.
+    /// Seconds between heartbeats, as the node decided. From 0 to 9007199254740991.
     pub interval: u64,
 }
 
