@@ -134,7 +134,7 @@ fn write_value(text: &mut String, node: &Node, indent: usize) {
                 let mut inner = String::new();
                 match item {
                     Node::Map(members) if !members.is_empty() => {
-                        write_map(&mut inner, members, indent + 4)
+                        write_map(&mut inner, members, indent + 4);
                     }
                     Node::List(below) if !below.is_empty() => {
                         // A list in a list begins on a line of its own.

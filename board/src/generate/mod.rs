@@ -6,6 +6,12 @@
 //!
 //! From [`library`] (files and references) over [`schemas`] and [`operations`] to the [`model`], from there to text.
 
+#![allow(
+    clippy::format_collect,
+    clippy::format_push_string,
+    reason = "text is put together line by line, once, and write! would have errors that cannot happen"
+)]
+
 mod bundle;
 mod library;
 mod model;
