@@ -1,28 +1,31 @@
 //! What each command does to the kernel.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::process::Child;
 
 use edged_config::{Config, NetworkError};
 use edged_model::{InstanceId, Lease, LeaseNumber};
 use edged_protocol::Refusal;
-use edged_protocol::guardian::{Abilities, Command, Policy, Reply};
+use edged_protocol::guardian::{Abilities, Command, OwnedRule, Policy, Reply};
 
 use crate::abilities::{self, AbilityError};
+use crate::conntrack;
 use crate::link::Link;
 use crate::netlink::{Netlink, NetlinkError};
 use crate::nft::{self, NftError};
 use crate::opening::Opening;
-use crate::ruleset::traffic::Traffic;
+use crate::ruleset::traffic::{Traffic, leads_flows};
 use crate::ruleset::{PolicyError, Ruleset, SHAPED, There};
 use crate::shape::{ShapeError, Shaper};
 use crate::sysctl::{Sysctl, SysctlError};
 use crate::watch::Watch;
+use crate::way::{self, Ways};
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +92,10 @@ pub struct Guardian {
     loaded: Option<Loaded>,
     /// What the kernel remembers to have opened for us; here too, because rules can be flushed.
     openings: BTreeSet<Opening>,
+    /// Ways of traffic rules that this process has made; `None`: another may have made some.
+    ways: Option<Ways>,
+    /// Processes that have done their work and have not ended yet.
+    leaving: Vec<Child>,
 }
 
 /// A policy that is in the kernel.
@@ -112,6 +119,8 @@ impl Guardian {
             shaper: Shaper::open(&config.addressing()?.prefix)?,
             loaded: None,
             openings: BTreeSet::new(),
+            ways: None,
+            leaving: Vec::new(),
         })
     }
 
@@ -131,12 +140,16 @@ impl Guardian {
             let expected = loaded.map(|loaded| self.ruleset.mark(&loaded.policy));
             if mark.is_none() || (expected.is_some() && mark != expected) {
                 tracing::warn!("somebody changed our rules; they are put back");
-                let policy = self.loaded.take().map(|loaded| loaded.policy);
-                self.load(policy.unwrap_or_default())?;
+                let loaded = self.loaded.take();
+                // What is there is not known any more; connections that were led still are.
+                self.load(loaded.map(|loaded| loaded.policy).unwrap_or_default())?;
                 self.open_uplink()?;
             }
         }
         if changes.links {
+            if let Some(ways) = &self.ways {
+                way::open(ways, &self.ruleset, &mut self.netlink)?;
+            }
             let gateway = self.ruleset.addressing().prefix.clone();
             if self.is_closed() || self.netlink.link(&gateway)?.is_none() {
                 self.settle()?;
@@ -186,6 +199,7 @@ impl Guardian {
                 self.netlink.delete(&link.name)?;
             }
         }
+        way::remove_others(&Ways::new(), &self.ruleset, &mut self.netlink)?;
         self.netlink
             .delete(&self.ruleset.addressing().prefix.clone())?;
         for (network, length) in self.networks() {
@@ -194,8 +208,7 @@ impl Guardian {
         for opening in openings {
             opening.close(&self.sysctl, self.ruleset.uplink())?;
         }
-        nft::load(&self.ruleset.removal(), "delete the table")?;
-        Ok(())
+        Ok(self.transact(&self.ruleset.removal(), "delete the table")?)
     }
 
     /// The networks of the applications.
@@ -282,32 +295,107 @@ impl Guardian {
 
     /// Puts a policy in the kernel; where a table of our name has other chains (another version's), makes it anew.
     fn load(&mut self, policy: Policy) -> Result<(), GuardianError> {
-        let mut there = There::default();
-        match &self.loaded {
-            Some(loaded) => there.traffic = Some(loaded.traffic.clone()),
-            None => {
-                let chains = nft::chains(&self.ruleset.addressing().prefix)?;
-                there.chains = chains
-                    .into_iter()
-                    .filter(|n| Traffic::is_chain(n))
-                    .collect();
-            }
-        }
-        let compiled = self.ruleset.compile(&policy, &there)?;
-        // Until it is known what the kernel has, nothing is.
-        self.loaded = None;
-        let mut traffic = compiled.traffic;
-        if let Err(error) = nft::load(&compiled.text, "replace the rules") {
+        let there = self.there()?;
+        let mut compiled = self.ruleset.compile(&policy, &there)?;
+        let ways = way::of(&compiled.traffic.courses);
+        let new = ways.clone().into_iter();
+        let new: Ways = new
+            .filter(|way| {
+                !self
+                    .ways
+                    .as_ref()
+                    .is_some_and(|had| had.get(&way.0) == Some(&way.1))
+            })
+            .collect();
+        // Before packets are marked for them; ways that are no longer wanted go after nobody is.
+        let made = way::make(&new, &self.ruleset, &mut self.netlink);
+        let done = made.map_err(GuardianError::from).and_then(|()| {
+            let Err(error) = self.transact(&compiled.text, "replace the rules") else {
+                return Ok(());
+            };
             tracing::warn!(%error, "the table is made anew");
-            let compiled = self.ruleset.compile(&policy, &There::default())?;
+            let nothing = There {
+                courses: compiled.traffic.courses.clone(),
+                ..There::default()
+            };
+            compiled = self.ruleset.compile(&policy, &nothing)?;
             let anew = format!("{}{}", self.ruleset.removal(), compiled.text);
-            nft::load(&anew, "make the table anew")?;
-            traffic = compiled.traffic;
+            self.transact(&anew, "make the table anew")?;
+            self.open_uplink()
+        });
+        if let Err(error) = done {
+            // What is in force still leads by the ways that were there.
+            if let Some(had) = &self.ways {
+                way::remove_others(had, &self.ruleset, &mut self.netlink)?;
+            }
+            return Err(error);
         }
-        // Our own change is no news.
-        self.watch.forget_rules();
-        self.loaded = Some(Loaded { policy, traffic });
+        if self.ways.as_ref() != Some(&ways) {
+            way::remove_others(&ways, &self.ruleset, &mut self.netlink)?;
+        }
+        self.ways = Some(ways);
+        let before = self.loaded.take();
+        self.begin_anew(before.as_ref().map(|loaded| &loaded.policy), &policy)?;
+        self.loaded = Some(Loaded {
+            policy,
+            traffic: compiled.traffic,
+        });
         Ok(())
+    }
+
+    /// What the kernel has of traffic rules.
+    fn there(&mut self) -> Result<There, GuardianError> {
+        if let Some(loaded) = &self.loaded {
+            return Ok(There {
+                traffic: Some(loaded.traffic.clone()),
+                ..There::default()
+            });
+        }
+        let chains = nft::chains(&self.ruleset.addressing().prefix)?.into_iter();
+        Ok(There {
+            chains: chains.filter(|name| Traffic::is_chain(name)).collect(),
+            taken: way::there(&self.ruleset, &mut self.netlink)?,
+            ..There::default()
+        })
+    }
+
+    /// Lets connections begin anew that changed rules are about, where rules lead flows.
+    fn begin_anew(&self, before: Option<&Policy>, now: &Policy) -> Result<(), NetlinkError> {
+        let had = before.map_or(&[][..], |policy| &policy.rules);
+        let leads = |rules: &[OwnedRule]| rules.iter().any(|owned| leads_flows(&owned.rule));
+        if !leads(had) && !leads(&now.rules) {
+            return Ok(());
+        }
+        let key = |owned: &&OwnedRule| (owned.owner.clone(), owned.rule.id.clone());
+        let old: BTreeMap<_, _> = had.iter().map(|owned| (key(&owned), owned)).collect();
+        let new: BTreeMap<_, _> = now.rules.iter().map(|owned| (key(&owned), owned)).collect();
+        let gone = old
+            .iter()
+            .filter(|(key, rule)| new.get(*key) != Some(*rule));
+        let come = new
+            .iter()
+            .filter(|(key, rule)| old.get(*key) != Some(*rule));
+        let changed: Vec<&OwnedRule> = gone.chain(come).map(|(_, rule)| *rule).collect();
+        if !changed.is_empty() {
+            let count = conntrack::forget(&changed)?;
+            tracing::debug!(count, "connections begin anew");
+        }
+        Ok(())
+    }
+
+    /// Loads a transaction.
+    fn transact(&mut self, text: &str, operation: &'static str) -> Result<(), NftError> {
+        self.reap();
+        let leaving = nft::load(text, operation, &mut self.watch)?;
+        self.leaving.extend(leaving);
+        Ok(())
+    }
+
+    /// Buries processes that have ended; whether some are still on their way.
+    pub fn reap(&mut self) -> bool {
+        self.leaving
+            .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        !self.leaving.is_empty()
     }
 
     fn policy_mark(&self) -> Result<Option<String>, NftError> {
@@ -323,15 +411,13 @@ impl Guardian {
     /// closed for everybody else by a rule that is there first.
     fn open_uplink(&mut self) -> Result<(), GuardianError> {
         let known = nft::openings(&self.ruleset.addressing().prefix)?;
-        let uplink = self.ruleset.uplink();
+        let uplink = self.ruleset.uplink().map(str::to_owned);
+        let uplink = uplink.as_deref();
         self.openings.extend(&known);
         self.openings.extend(Opening::missing(&self.sysctl, uplink));
         if self.openings != known {
-            nft::load(
-                &self.ruleset.openings(&self.openings),
-                "keep the uplink closed",
-            )?;
-            self.watch.forget_rules();
+            let text = self.ruleset.openings(&self.openings);
+            self.transact(&text, "keep the uplink closed")?;
         }
         for opening in &self.openings {
             opening.open(&self.sysctl, uplink)?;

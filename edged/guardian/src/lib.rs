@@ -19,14 +19,18 @@
 //!   still forwards nothing else.
 
 pub mod abilities;
+pub mod conntrack;
 pub mod guardian;
 pub mod link;
 pub mod netlink;
+pub mod nfnetlink;
 pub mod nft;
 pub mod opening;
 pub mod privilege;
+pub mod route;
 pub mod ruleset;
 pub mod server;
 mod shape;
 pub mod sysctl;
 pub mod watch;
+pub mod way;

@@ -70,7 +70,8 @@ impl Link {
     }
 }
 
-fn named(name: &str) -> LinkMessage {
+/// A message about the link of this name.
+pub(crate) fn named(name: &str) -> LinkMessage {
     let mut message = LinkMessage::default();
     message
         .attributes

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::Value;
 
 use crate::opening::Opening;
+use crate::watch::Watch;
 
 /// Where Debian and Yocto put nft; the environment's own search path is not trusted.
 const SEARCH_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -30,13 +32,40 @@ pub enum NftError {
     Answer(#[source] serde_json::Error),
 }
 
-/// Loads a transaction: all of it or nothing.
-pub fn load(text: &str, operation: &'static str) -> Result<(), NftError> {
-    let output = run(&["-f", "-"], text)?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(refused(operation, &output))
+/// Loads a transaction: all of it or nothing. It is in force when this returns; the process that loaded it may take
+/// some milliseconds more to end, because the kernel makes it wait until the rules that went away are out of use.
+pub fn load(
+    text: &str,
+    operation: &'static str,
+    watch: &mut Watch,
+) -> Result<Option<Child>, NftError> {
+    let mut child = start(&["-f", "-"], text)?;
+    let pid = Some(child.id());
+    let over = child.stdout.take();
+    loop {
+        let [rules, _] = watch.sockets();
+        let mut waiting = vec![PollFd::new(&rules, PollFlags::IN)];
+        if let Some(over) = &over {
+            waiting.push(PollFd::new(over, PollFlags::IN));
+        }
+        match poll(&mut waiting, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(NftError::Run(error.into())),
+        }
+        let ended = waiting.get(1).is_none_or(|fd| !fd.revents().is_empty());
+        if watch.committed_by(pid) {
+            return Ok(Some(child));
+        }
+        if ended {
+            // It has nothing more to say, or nothing was changed, or the kernel knows it by another number.
+            let output = child.wait_with_output().map_err(NftError::Run)?;
+            watch.committed_by(pid);
+            return if output.status.success() {
+                Ok(None)
+            } else {
+                Err(refused(operation, &output))
+            };
+        }
     }
 }
 
@@ -97,6 +126,12 @@ fn comments(table: &str, chain: &str) -> Result<Vec<String>, NftError> {
 }
 
 fn run(arguments: &[&str], input: &str) -> Result<Output, NftError> {
+    start(arguments, input)?
+        .wait_with_output()
+        .map_err(NftError::Run)
+}
+
+fn start(arguments: &[&str], input: &str) -> Result<Child, NftError> {
     let mut child = Command::new("nft")
         .args(arguments)
         .env_clear()
@@ -111,7 +146,7 @@ fn run(arguments: &[&str], input: &str) -> Result<Output, NftError> {
         // nft reads all of its input before it writes; if it ended instead, its exit code says so.
         let _ = stdin.write_all(input.as_bytes());
     }
-    child.wait_with_output().map_err(NftError::Run)
+    Ok(child)
 }
 
 fn refused(operation: &'static str, output: &Output) -> NftError {

@@ -18,6 +18,9 @@ use crate::guardian::Guardian;
 /// A peer that does not read its answer for so long is cut off, because nobody else is served meanwhile.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a process that has done its work may be left unburied.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// Bytes taken at once: most frames fit.
 const CHUNK: usize = 16 * 1024;
 
@@ -88,18 +91,21 @@ impl Server {
         pulse: Option<Duration>,
         alive: impl Fn(),
     ) -> Result<(), ServerError> {
-        let pulse = pulse.and_then(|pulse| Timespec::try_from(pulse).ok());
+        let timespec = |time: Duration| Timespec::try_from(time).ok();
+        let (pulse, moment) = (pulse.and_then(timespec), timespec(MOMENT));
         loop {
             alive();
-            let ready = self.wait(guardian, pulse.as_ref())?;
+            let patience = if guardian.reap() { &moment } else { &pulse };
+            let ready = self.wait(guardian, patience.as_ref())?;
+            // Somebody waits for the answer to a frame; nobody does for news, which are looked at in the same turn.
+            if ready.frame {
+                let connection = self.connection.take();
+                self.connection = connection.and_then(|c| c.advance(guardian));
+            }
             if ready.news
                 && let Err(error) = guardian.mend()
             {
                 tracing::error!(%error, "what somebody changed was not put back");
-            }
-            if ready.frame {
-                let connection = self.connection.take();
-                self.connection = connection.and_then(|c| c.advance(guardian));
             }
             if ready.arrival {
                 self.accept();

@@ -7,16 +7,25 @@ use netlink_sys::Socket;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 
 use crate::netlink::NetlinkError;
+use crate::nfnetlink::{attribute, messages};
 
 /// `NFNLGRP_NFTABLES` of linux/netfilter/nfnetlink.h.
 const GROUP_NFTABLES: u32 = 7;
 /// `RTNLGRP_LINK` of linux/rtnetlink.h.
 const GROUP_LINK: u32 = 1;
 
-/// Two sockets that the kernel writes its changes to. What they were is not read: the state is.
+/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN` of linux/netfilter/nfnetlink.h and nf_tables.h: a transaction is done.
+const NEW_GENERATION: u16 = 10 << 8 | 15;
+/// `NFTA_GEN_PROC_PID` of linux/netfilter/nf_tables.h: whose it was.
+const GENERATION_PID: u16 = 2;
+
+/// Two sockets that the kernel writes its changes to. Of links only the news counts, the state is read; of rules also
+/// whose change it was, because our own are no news.
 pub struct Watch {
     rules: Socket,
     links: Socket,
+    /// Transactions of others since the last [`Watch::drain`].
+    others: bool,
 }
 
 /// Which changed.
@@ -45,6 +54,7 @@ impl Watch {
         Ok(Self {
             rules: open(NETLINK_NETFILTER, GROUP_NFTABLES).map_err(error)?,
             links: open(NETLINK_ROUTE, GROUP_LINK).map_err(error)?,
+            others: false,
         })
     }
 
@@ -54,17 +64,44 @@ impl Watch {
     }
 
     /// Takes all news.
-    pub fn drain(&self) -> Changes {
+    pub fn drain(&mut self) -> Changes {
+        self.committed_by(None);
         Changes {
-            rules: drain(&self.rules),
+            rules: std::mem::take(&mut self.others),
             links: drain(&self.links),
         }
     }
 
-    /// Takes the news of rules and does not care.
-    pub fn forget_rules(&self) {
-        drain(&self.rules);
+    /// Takes the news of rules; whether a transaction of process `own` is among them, which is no news then.
+    pub fn committed_by(&mut self, own: Option<u32>) -> bool {
+        let mut committed = false;
+        loop {
+            match self.rules.recv_from_full() {
+                Ok((datagram, _)) => {
+                    for pid in transactions(&datagram) {
+                        if own.is_some() && pid == own {
+                            committed = true;
+                        } else {
+                            self.others = true;
+                        }
+                    }
+                }
+                Err(error) if error.raw_os_error() == Some(ENOBUFS) => self.others = true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return committed,
+            }
+        }
     }
+}
+
+/// Whose transactions a datagram tells the end of, by their process; `None`: it does not say.
+fn transactions(datagram: &[u8]) -> impl Iterator<Item = Option<u32>> {
+    messages(datagram)
+        .filter(|message| message.kind == NEW_GENERATION)
+        .map(|message| {
+            let pid = attribute(message.attributes, GENERATION_PID)?;
+            Some(u32::from_be_bytes(pid.try_into().ok()?))
+        })
 }
 
 /// Whether there was anything. Lost news (ENOBUFS) is news.

@@ -389,6 +389,9 @@ fn purge_leaves_nothing_and_touches_nothing_else() {
             "ip -o link",
             "ip route show table all",
             "ip -6 route show table all",
+            "ip rule",
+            "ip -6 rule",
+            "ip neigh show nud permanent",
             "nft list ruleset",
             "cat /proc/sys/net/ipv4/conf/up0/forwarding",
             "cat /proc/sys/net/ipv6/conf/all/forwarding",
@@ -401,7 +404,9 @@ fn purge_leaves_nothing_and_touches_nothing_else() {
     let mut wish = rig.wish("a", 2, &[]);
     wish.publish.push(port(8080, 80));
     wish.egress = true;
-    rig.apply(&[wish]);
+    let rule = r#"{"owner":"a","rule":{"id":"next","filterType":"packet","priority":0,"filters":[{}],
+        "action":{"forward-encapsulated":{"mac":{"destination":"02:00:00:00:00:01"}}},"active":true}}"#;
+    rig.apply_with(&[wish], &[serde_json::from_str(rule).unwrap()]);
     assert!(rig.on_box("nft list ruleset").contains("tcp dport 9 drop"));
     assert_ne!(state(&rig), before);
     rig.kill();

@@ -25,7 +25,7 @@ use edged_net::Infeasible;
 use edged_protocol::guardian::{Abilities, Policy};
 
 use crate::opening::Opening;
-use course::{Marks, Way};
+use course::{Courses, Marks, Way};
 use traffic::Traffic;
 use words::{Family, line};
 
@@ -60,6 +60,8 @@ pub enum PolicyError {
 pub struct There {
     /// What this process has loaded; `None`: somebody else has, or something was changed since.
     pub traffic: Option<Traffic>,
+    /// Courses that have numbers, where `traffic` does not say so.
+    pub courses: Courses,
     /// Chains of rules that may be there.
     pub chains: BTreeSet<String>,
     /// Numbers of courses that routes are there for.
@@ -142,6 +144,14 @@ impl Ruleset {
         format!("{}t{:06x}", self.addressing.prefix, hash & 0x00ff_ffff)
     }
 
+    /// Whether a link of this name is one of the tunnels of our making.
+    pub fn is_tunnel(&self, name: &str) -> bool {
+        let hex = name
+            .strip_prefix(&self.addressing.prefix)
+            .and_then(|rest| rest.strip_prefix('t'));
+        hex.is_some_and(|hex| hex.len() == 6 && hex.chars().all(|c| c.is_ascii_hexdigit()))
+    }
+
     /// The address plan.
     pub fn addressing(&self) -> &Addressing {
         &self.addressing
@@ -192,12 +202,11 @@ impl Ruleset {
     /// The transaction that puts a policy in force; of traffic rules it says what is not `there`.
     pub fn compile(&self, policy: &Policy, there: &There) -> Result<Compiled, PolicyError> {
         self.check(policy)?;
-        let nothing = Traffic::default();
         let before = there.traffic.as_ref();
         let traffic = Traffic::of(
             &policy.rules,
             self.marks,
-            &before.unwrap_or(&nothing).courses,
+            before.map_or(&there.courses, |before| &before.courses),
             &there.taken,
             |way| self.link_of(way),
         );

@@ -24,6 +24,7 @@
 //! that are alive. What a rule sends to an address of the box is dropped: nothing reaches the box by a rule.
 //!
 //! # FLOW and PACKET
+//! A flow whose first packet is dropped has not begun: its next packet is a first one.
 //! FLOW: the destination of the connection is replaced (DNAT), so its answers find the way back and bear the address
 //! that was asked for. A connection that is there already when the rule comes begins anew ([`crate::conntrack`]).
 //! PACKET: the destination address of each packet is replaced, and nothing is remembered: an answer is a packet by
@@ -127,7 +128,9 @@ impl Traffic {
             traffic.push(format!("{} jump remember", unremembered()));
         }
         traffic.push("fib daddr type local goto to_box".to_owned());
-        traffic.push("fib daddr type unicast goto decide".to_owned());
+        // Not "unicast": of IPv6 that is only what the table that everybody uses leads somewhere.
+        traffic.push("fib daddr type { broadcast, multicast, anycast } return".to_owned());
+        traffic.push("goto decide".to_owned());
         let mut to_box = vec![
             format!("iifname {links} return"),
             "ct direction reply ct status snat goto decide".to_owned(),
@@ -335,6 +338,11 @@ fn sets(
         }
     }
     sets
+}
+
+/// Whether a rule gives connections another destination.
+pub fn leads_flows(rule: &TrafficRule) -> bool {
+    Course::of(rule).is_some_and(|course| course.flow && matches!(course.way, Way::Address(_)))
 }
 
 /// What the mark of a packet that takes this course says.

@@ -50,8 +50,12 @@ fn udp(filter: &TrafficFilter, what: FilterType) -> Vec<String> {
         FilterType::Packet => ("th sport", "th dport"),
         FilterType::Flow => ("ct original proto-src", "ct original proto-dst"),
     };
-    // A range, for the reason above.
-    let mut words = vec!["meta l4proto 17-17".to_owned()];
+    let mut words = match what {
+        // A range, for the reason above.
+        FilterType::Packet => vec!["meta l4proto 17-17".to_owned()],
+        // nft asks for ports of connections only where it knows that there are some.
+        FilterType::Flow => vec!["meta l4proto 17".to_owned()],
+    };
     words.extend(ports(source, &Span::ports(&filter.tunnel_source_port)));
     if filter.tunnel_destination_port.is_empty() && filter.tunnel_source_port.is_empty() {
         words.push(format!("{destination} {GTP_PORT}"));
