@@ -1,6 +1,7 @@
 //! What the world hears: names and services in the zone, states on the bus. A view of the reconciler's instances.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use edged_config::Addressing;
 use edged_dns::{Directory, InstanceName, Records, ServiceRecord, Transport};
@@ -52,7 +53,7 @@ impl Announcer {
     pub fn publish(
         &self,
         ready: &[&AppInstance],
-        services: &[RegisteredService],
+        services: &[Arc<RegisteredService>],
         rules: &[&DnsRule],
         forward: &[&AppInstance],
     ) -> Result<(), String> {
@@ -121,8 +122,8 @@ impl Announcer {
     pub fn tell_service(&self, service: &RegisteredService) {
         let event = ServiceEvent {
             ser_instance_id: &service.id,
-            ser_name: service.info.name(),
-            state: service.info.state(),
+            ser_name: service.name(),
+            state: service.state().as_str(),
             app_instance_id: &service.instance,
         };
         let told = service_topic(&service.id)
@@ -152,15 +153,17 @@ fn topic(id: &InstanceId) -> Result<EventTopic, edged_mqtt::EventError> {
 }
 
 /// Declared services, and registered ones whose name and port have a place in DNS-SD.
-fn services_of(instance: &AppInstance, registered: &[RegisteredService]) -> Vec<ServiceRecord> {
+fn services_of(
+    instance: &AppInstance,
+    registered: &[Arc<RegisteredService>],
+) -> Vec<ServiceRecord> {
     let mut services: BTreeMap<(ServiceName, bool), u16> = BTreeMap::new();
     for service in registered
         .iter()
         .filter(|service| service.instance == instance.id)
     {
-        let name = service.info.name().to_ascii_lowercase().parse();
-        if let (Ok(name), Some(port), "ACTIVE") = (name, service.info.port(), service.info.state())
-        {
+        let name = service.name().to_ascii_lowercase().parse();
+        if let (Ok(name), Some(port), true) = (name, service.port(), service.is_active()) {
             services.insert((name, true), port);
         }
     }

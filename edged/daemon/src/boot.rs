@@ -150,11 +150,13 @@ pub async fn run(config: Config) -> Result<(), BootError> {
         picture,
     );
     let (mec, subscriptions) = interfaces::open(&config, &addressing, registry, reach)?;
-    let router = edged_mec::router(mec, tokens);
+    let router = edged_mec::router(Arc::clone(&mec), tokens);
     let door = Door::new(means.clone(), puller, mailbox.clone(), reader.clone());
 
     let mut background = JoinSet::new();
     background.spawn(async move { subscriptions.run_expiry().await });
+    background.spawn(edged_mec::tell_news(Arc::clone(&mec)));
+    background.spawn(edged_mec::watch_heartbeats(mec));
     background.spawn(broker_task.run());
     background.spawn(worker::keep(means.worker.clone(), mailbox.clone()));
     background.spawn(guardian::keep(means.guardian.clone(), mailbox.clone()));

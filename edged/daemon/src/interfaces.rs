@@ -51,6 +51,7 @@ pub fn open(
         Arc::clone(&subscriptions),
         deliverer,
         facts,
+        prepare::marker_key(config)?,
         store,
     );
     Ok((mec, subscriptions))

@@ -9,6 +9,7 @@
 mod announce;
 mod boot;
 mod broker;
+mod clock;
 mod compose;
 mod door;
 mod fault;

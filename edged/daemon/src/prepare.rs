@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use edged_config::{Addressing, Config};
+use edged_mec::query::MarkerKey;
 use edged_mec::{Authority, Tokens};
 use edged_protocol::Secret;
 
@@ -82,6 +83,12 @@ pub fn tokens(config: &Config) -> Result<Tokens, PrepareError> {
         &folder(config).join("token.key"),
         &config.node.zone(),
     )?)
+}
+
+/// The key that markers of pages are signed with: of a secret that stays, so that links survive a restart.
+pub fn marker_key(config: &Config) -> Result<MarkerKey, PrepareError> {
+    let secret = password_in(folder(config).join("marker.key"))?;
+    Ok(MarkerKey::new(secret.expose().as_bytes()))
 }
 
 /// The password of edged's account on the broker, made where it is missing.

@@ -158,6 +158,10 @@ impl Platform for Registry {
         json!({ "status": status, "applications": applications })
     }
 
+    fn clock(&self) -> edged_mec::Clock {
+        crate::clock::now()
+    }
+
     async fn confirm_ready(&self, instance: InstanceId) -> Result<(), Problem> {
         if let Some(edged_mec::Application::Registered(_)) =
             self.picture().applications.get(&instance)
@@ -196,8 +200,18 @@ impl Platform for Registry {
         self.seen(|picture| {
             let mut known = picture.services.iter();
             known.any(|known| known.id == id && known.info == service.info)
+                || !picture.applications.contains_key(&service.instance)
         })
-        .await
+        .await?;
+        // Its application may have gone, and the service with it, before anybody was shown it.
+        let picture = self.picture();
+        if picture.services.iter().any(|known| known.id == id) {
+            return Ok(());
+        }
+        Err(Problem::not_found(format!(
+            "there is no application instance {}",
+            service.instance
+        )))
     }
 
     async fn remove_service(&self, id: String) -> Result<(), Problem> {

@@ -33,7 +33,7 @@ pub struct Snapshot {
     /// Instances by name.
     pub instances: BTreeMap<AppName, InstanceStatus>,
     /// Services that applications registered.
-    pub services: Vec<RegisteredService>,
+    pub services: Vec<Arc<RegisteredService>>,
     /// The worker's cgroup layout, while it is up.
     pub worker: Option<CgroupLayout>,
     /// What the guardian's kernel can do, while it is up.

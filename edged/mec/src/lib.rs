@@ -1,27 +1,39 @@
-//! The MEC interfaces over HTTP: tokens, readiness and the service registry.
+//! The MEC interfaces over HTTP: what `mec-api` generates from `openapi/`, implemented over one [`Platform`].
 //!
-//! What is here is the part of MEC 009 and MEC 011 that an application needs to be part of the platform: a token
-//! (`/token`, OAuth 2.0 client credentials), `confirm_ready`, and its services in the registry; beside it `/healthz`,
-//! `/readyz` and `/metrics`. State lives behind [`Platform`]; this crate parses, authorizes and answers.
+//! One folder an interface implements its generated trait; beside them what all share (MEC 009): tokens and who may do
+//! what ([`Gate`], [`Caller`]), subscriptions ([`Mec::subscribe`]), lists ([`query`]), and `/token`, `/healthz`, `/readyz`
+//! and `/metrics`. An answer of success is given only after the platform's own: the kernel, the resolver and the store
+//! have it.
 //!
 //! Tasks: one accept loop a listener ([`serve`]), one task a connection, at most [`serve::CONNECTIONS`] at once.
 
+mod app_support;
 mod authority;
 mod bandwidth;
 mod caller;
+mod news;
 mod node;
 mod platform;
 pub mod query;
 mod routes;
 pub mod serve;
 mod service;
+mod service_management;
+mod subscribe;
+mod termination;
 mod token;
 
+pub use app_support::{dns, traffic};
 pub use authority::{Authority, AuthorityError};
 pub use caller::{Caller, Gate, REQUESTS_AT_ONCE, Scheme, authorize};
 pub use mec_api::Problem;
+pub use news::tell_news;
 pub use node::{Facts, Mec};
-pub use platform::{Allocated, Application, Deployment, Picture, Platform, Registration};
+pub use platform::{
+    Allocated, Application, Clock, Deployment, NtpSource, Picture, Platform, Registration,
+};
 pub use routes::router;
-pub use service::{RegisteredService, ServiceInfo};
+pub use service::RegisteredService;
+pub use service_management::watch_heartbeats;
+pub use subscribe::{Asked, Uris};
 pub use token::{Access, TokenError, Tokens};

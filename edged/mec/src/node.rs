@@ -7,6 +7,9 @@ use edged_notify::{Deliverer, Subscriptions};
 use edged_store::Store;
 
 use crate::Platform;
+use crate::query::MarkerKey;
+use crate::service_management::Registry;
+use crate::termination::Terminations;
 
 /// Where the node is and what it is called: fixed for a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,10 @@ pub struct Mec<P> {
     pub deliverer: Deliverer,
     /// The node's place.
     pub facts: Facts,
+    pub(crate) registry: Registry,
+    pub(crate) terminations: Terminations,
+    /// What the markers of pages are signed with.
+    pub marker: MarkerKey,
     store: Mutex<Store>,
 }
 
@@ -47,6 +54,7 @@ impl<P: Platform> Mec<P> {
         subscriptions: Arc<Subscriptions>,
         deliverer: Deliverer,
         facts: Facts,
+        marker: MarkerKey,
         store: Store,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -54,6 +62,9 @@ impl<P: Platform> Mec<P> {
             subscriptions,
             deliverer,
             facts,
+            registry: Registry::default(),
+            terminations: Terminations::default(),
+            marker,
             store: Mutex::new(store),
         })
     }

@@ -95,6 +95,32 @@ impl Application {
     }
 }
 
+/// A time server that the node is set to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NtpSource {
+    /// Name or address.
+    pub host: String,
+    /// Shortest pause between two questions, as a power of two seconds (RFC 5905).
+    pub min_poll: u32,
+    /// Longest pause.
+    pub max_poll: u32,
+    /// 1 is asked first.
+    pub priority: u32,
+    /// Number of the symmetric key, where one is used.
+    pub key: Option<u32>,
+}
+
+/// The node's clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clock {
+    /// The time of day.
+    pub now: std::time::SystemTime,
+    /// Whether the kernel says that it is disciplined by a source (NTP or PTP).
+    pub locked: bool,
+    /// Where the time comes from.
+    pub ntp: Vec<NtpSource>,
+}
+
 /// The node at one moment, as far as the interfaces show it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Picture {
@@ -103,7 +129,7 @@ pub struct Picture {
     /// What hosted applications registered of themselves.
     pub registrations: BTreeMap<InstanceId, Arc<Registration>>,
     /// Every registered service, oldest first.
-    pub services: Vec<RegisteredService>,
+    pub services: Vec<Arc<RegisteredService>>,
     /// Every bandwidth allocation, oldest first.
     pub allocations: Vec<Arc<Allocated>>,
 }
@@ -134,6 +160,9 @@ pub trait Platform: Clone + Send + Sync + 'static {
     fn metrics(&self) -> String;
     /// The state of the node and its applications, as `edgectl status` and `ps` have it.
     fn status(&self) -> Value;
+
+    /// The node's clock and what disciplines it.
+    fn clock(&self) -> Clock;
 
     /// The instance says that it is ready.
     fn confirm_ready(

@@ -82,6 +82,7 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, 
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(32 << 10)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades()
         .await;
     if let Err(error) = result {
         tracing::debug!(%error, "connection ended early");

@@ -1,20 +1,13 @@
-//! `ServiceInfo` of MEC 011 (8.1.2.2), as far as registration needs it.
+//! A registered service, as it is kept.
 
 use edged_model::InstanceId;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use mec_api::service_management::{ServiceInfo, ServiceState};
 
-use crate::Problem;
+use crate::service_management::REST;
 
-/// Members that MEC 011 v3.1.1 requires of a registration.
-const REQUIRED: [&str; 4] = ["serName", "version", "state", "serializer"];
-const STATES: [&str; 3] = ["ACTIVE", "INACTIVE", "SUSPENDED"];
-const SERIALIZERS: [&str; 3] = ["JSON", "XML", "PROTOBUF3"];
-
-/// A service's description: the checked members are looked at, the others are kept as they came.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ServiceInfo(Map<String, Value>);
+/// Where HTTP is without a word about its port (RFC 9110, 4.2).
+const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 /// A service and who registered it.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,85 +16,42 @@ pub struct RegisteredService {
     pub id: String,
     /// The registering instance.
     pub instance: InstanceId,
-    /// Its description, `serInstanceId` and `_links` included.
+    /// Its description: defaults filled in, `transportId` where a transport of the node was chosen, and without what
+    /// depends on who asks (`_links`, `isLocal`).
     pub info: ServiceInfo,
 }
 
-impl ServiceInfo {
-    /// Checks a registration.
-    pub fn parse(body: Value) -> Result<Self, Problem> {
-        let Value::Object(members) = body else {
-            return Err(Problem::bad_request(
-                "the body must be a ServiceInfo object",
-            ));
-        };
-        let text = |name: &str| members.get(name).and_then(Value::as_str);
-        for name in REQUIRED {
-            if text(name).is_none_or(str::is_empty) {
-                return Err(Problem::bad_request(format!(
-                    "ServiceInfo needs the text {name}"
-                )));
-            }
-        }
-        if !text("state").is_some_and(|state| STATES.contains(&state)) {
-            return Err(Problem::bad_request(
-                "ServiceInfo.state must be ACTIVE, INACTIVE or SUSPENDED",
-            ));
-        }
-        if !text("serializer").is_some_and(|serializer| SERIALIZERS.contains(&serializer)) {
-            return Err(Problem::bad_request(
-                "ServiceInfo.serializer must be JSON, XML or PROTOBUF3",
-            ));
-        }
-        if members.contains_key("transportId") == members.contains_key("transportInfo") {
-            return Err(Problem::bad_request(
-                "ServiceInfo needs exactly one of transportId and transportInfo",
-            ));
-        }
-        Ok(Self(members))
-    }
-
-    /// The description as stored: its id and its own address are the platform's, whatever the client sent.
-    #[must_use]
-    pub fn registered(mut self, id: &str, href: &str) -> Self {
-        self.0
-            .insert("serInstanceId".to_owned(), Value::String(id.to_owned()));
-        self.0.insert(
-            "_links".to_owned(),
-            serde_json::json!({ "self": { "href": href } }),
-        );
-        self
-    }
-
+impl RegisteredService {
     /// `serName`.
     pub fn name(&self) -> &str {
-        self.0
-            .get("serName")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        &self.info.ser_name
     }
 
     /// `state`.
-    pub fn state(&self) -> &str {
-        self.0
-            .get("state")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+    pub fn state(&self) -> ServiceState {
+        self.info.state
     }
 
-    /// The port of the first URI or address of the endpoint, for DNS-SD.
+    /// Whether its application says that it can be used, and was heard of in time.
+    pub fn is_active(&self) -> bool {
+        self.state() == ServiceState::Active
+    }
+
+    /// The port of the first address or URI of the endpoint, for DNS-SD; none where it is not the application that is
+    /// connected to.
     pub fn port(&self) -> Option<u16> {
-        let endpoint = self.0.get("transportInfo")?.get("endpoint")?;
-        if let Some(port) = endpoint
-            .pointer("/addresses/0/port")
-            .and_then(Value::as_u64)
-        {
-            return u16::try_from(port).ok();
+        if self.info.transport_id.as_deref() == Some(REST) {
+            return Some(HTTP_PORT);
         }
-        let uri: axum::http::Uri = endpoint.pointer("/uris/0")?.as_str()?.parse().ok()?;
+        let endpoint = &self.info.transport_info.as_ref()?.endpoint;
+        if let Some(address) = endpoint.addresses.iter().flatten().next() {
+            return Some(address.port);
+        }
+        let uri = endpoint.uris.iter().flatten().next()?;
+        let uri: axum::http::Uri = uri.parse().ok()?;
         uri.port_u16().or(match uri.scheme_str() {
-            Some("https") => Some(443),
-            Some("http") => Some(80),
+            Some("https") => Some(HTTPS_PORT),
+            Some("http") => Some(HTTP_PORT),
             _ => None,
         })
     }
@@ -112,26 +62,46 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn good() -> Value {
-        json!({ "serName": "page", "version": "1", "state": "ACTIVE", "serializer": "JSON",
-                "transportInfo": { "endpoint": { "uris": ["http://page.app.edge.mec.internal:8080/"] } } })
+    fn port(transport: &serde_json::Value) -> Option<u16> {
+        let mut info =
+            json!({"serName": "page", "version": "1", "state": "ACTIVE", "serializer": "JSON"});
+        match transport.as_str() {
+            Some(id) => info["transportId"] = json!(id),
+            None => {
+                info["transportInfo"] = json!({
+                    "id": "t", "name": "REST", "type": "REST_HTTP", "protocol": "HTTP", "version": "1.1",
+                    "endpoint": transport, "security": {},
+                });
+            }
+        }
+        let service = RegisteredService {
+            id: "s".to_owned(),
+            instance: InstanceId::random(),
+            info: serde_json::from_value(info).unwrap(),
+        };
+        service.port()
     }
 
     #[test]
-    fn a_registration_has_a_name_a_state_a_serializer_and_one_transport() {
-        assert_eq!(ServiceInfo::parse(good()).unwrap().port(), Some(8080));
-        for (member, value) in [
-            ("serName", Value::Null),
-            ("state", json!("UP")),
-            ("serializer", json!("YAML")),
+    fn the_port_is_that_of_the_first_address() {
+        for (transport, expected) in [
+            (
+                json!({"uris": ["http://page.app.edge.mec.internal:8080/"]}),
+                Some(8080),
+            ),
+            (
+                json!({"uris": ["https://page.app.edge.mec.internal/v1"]}),
+                Some(443),
+            ),
+            (
+                json!({"addresses": [{"host": "10.80.0.9", "port": 7}]}),
+                Some(7),
+            ),
+            (json!({"fqdn": ["page.app.edge.mec.internal"]}), None),
+            (json!("rest"), Some(80)),
+            (json!("mqtt"), None),
         ] {
-            let mut bad = good();
-            bad[member] = value;
-            assert!(ServiceInfo::parse(bad).is_err(), "{member}");
+            assert_eq!(port(&transport), expected, "{transport}");
         }
-        let mut both = good();
-        both["transportId"] = json!("t");
-        assert!(ServiceInfo::parse(both).is_err());
-        assert!(ServiceInfo::parse(json!([])).is_err());
     }
 }

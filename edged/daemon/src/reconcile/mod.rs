@@ -60,7 +60,7 @@ pub struct Reconciler {
     mailbox: Mailbox,
     messages: mpsc::Receiver<Message>,
     instances: BTreeMap<InstanceId, Tracked>,
-    services: Vec<RegisteredService>,
+    services: Vec<Arc<RegisteredService>>,
     registrations: BTreeMap<InstanceId, Arc<Registration>>,
     allocations: Vec<Arc<Allocated>>,
     /// Wishes that wait for the kernel, oldest first.
@@ -96,7 +96,7 @@ impl Reconciler {
         let registrations = store.records()?.into_iter().map(registered).collect();
         let allocations = store.records()?.into_iter().map(Arc::new).collect();
         let services = wishes::stored_services(&store)?;
-        Ok(Self {
+        let mut reconciler = Self {
             means,
             store,
             announcer,
@@ -116,7 +116,10 @@ impl Reconciler {
             policy_busy: false,
             snapshot,
             pictures,
-        })
+        };
+        // What was there before is nobody's news: it is shown before anybody looks.
+        reconciler.show();
+        Ok(reconciler)
     }
 
     /// Works until `stop`; then lets the actions under way end, so that nothing is left half told.

@@ -1,10 +1,11 @@
 //! Messages taken: the world's news, and wishes, which are checked, made durable, and only then answered.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use edged_image::Image;
-use edged_mec::{RegisteredService, ServiceInfo};
+use edged_mec::RegisteredService;
 use edged_model::{
     Action, AppInstance, AppName, AppSpec, ContainerState, ExitCode, Goal, InstanceId, LeaseNumber,
     PinnedImage, Rules,
@@ -18,14 +19,17 @@ use crate::fault::{self, Moment};
 use crate::random;
 
 /// Services that applications registered; one whose document is not understood is left out.
-pub(super) fn stored_services(store: &Store) -> Result<Vec<RegisteredService>, StoreError> {
+pub(super) fn stored_services(store: &Store) -> Result<Vec<Arc<RegisteredService>>, StoreError> {
     let parse = |stored: StoredService| {
-        let info: ServiceInfo = serde_json::from_str(&stored.document).ok()?;
-        Some(RegisteredService {
+        let info = serde_json::from_str(&stored.document);
+        let info = info.inspect_err(|error| {
+            tracing::warn!(service = stored.id, %error, "a service cannot be read");
+        });
+        Some(Arc::new(RegisteredService {
+            info: info.ok()?,
             id: stored.id,
             instance: stored.instance,
-            info,
-        })
+        }))
     };
     Ok(store.services()?.into_iter().filter_map(parse).collect())
 }
@@ -305,6 +309,10 @@ impl Reconciler {
     }
 
     fn put_service(&mut self, service: RegisteredService) -> Result<(), Denied> {
+        let owner = &service.instance;
+        if !self.instances.contains_key(owner) && !self.registrations.contains_key(owner) {
+            return Err(Denied::UnknownId(owner.clone()));
+        }
         let document = serde_json::to_string(&service.info)
             .map_err(|error| Denied::Invalid(error.to_string()))?;
         let stored = StoredService {
@@ -316,6 +324,7 @@ impl Reconciler {
             .put_service(&stored)
             .map_err(|error| Denied::Store(error.to_string()))?;
         self.announcer.tell_service(&service);
+        let service = Arc::new(service);
         match self
             .services
             .iter_mut()

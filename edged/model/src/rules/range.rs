@@ -29,6 +29,22 @@ impl AddressRange {
     pub fn is_ipv4(&self) -> bool {
         self.first.is_ipv4()
     }
+    /// The length of the prefix that it is, where it is one.
+    fn prefix(&self) -> Option<u32> {
+        match (self.first, self.last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                let host = first.to_bits() ^ last.to_bits();
+                let whole = host & host.wrapping_add(1) == 0 && first.to_bits() & host == 0;
+                whole.then_some(host.leading_zeros())
+            }
+            (IpAddr::V6(first), IpAddr::V6(last)) => {
+                let host = first.to_bits() ^ last.to_bits();
+                let whole = host & host.wrapping_add(1) == 0 && first.to_bits() & host == 0;
+                whole.then_some(host.leading_zeros())
+            }
+            _ => None,
+        }
+    }
     /// Whether an address lies in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.first.is_ipv4() == address.is_ipv4() && self.first <= address && address <= self.last
@@ -47,9 +63,11 @@ impl From<IpAddr> for AddressRange {
 impl fmt::Display for AddressRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.first == self.last {
-            write!(f, "{}", self.first)
-        } else {
-            write!(f, "{}-{}", self.first, self.last)
+            return write!(f, "{}", self.first);
+        }
+        match self.prefix() {
+            Some(bits) => write!(f, "{}/{bits}", self.first),
+            None => write!(f, "{}-{}", self.first, self.last),
         }
     }
 }
