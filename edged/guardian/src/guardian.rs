@@ -260,7 +260,7 @@ impl Guardian {
         };
         self.prepare(&name)?;
         // Before anything passes.
-        self.shaper.follow()?;
+        self.shaper.follow(lease.number)?;
         // IPv6 drops addresses of a link that is down, and its own link-local one comes with going up.
         self.netlink.set_up(&link)?;
         self.own_addresses(&link)?;
@@ -277,7 +277,7 @@ impl Guardian {
         self.ruleset.check_lease(lease)?;
         let name = self.ruleset.addressing().link(lease.number);
         self.netlink.delete(&name)?;
-        Ok(self.shaper.follow()?)
+        Ok(self.shaper.follow(lease.number)?)
     }
 
     fn apply(&mut self, policy: Policy) -> Result<(), GuardianError> {

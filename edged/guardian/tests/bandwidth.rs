@@ -16,10 +16,14 @@ use std::time::{Duration, Instant};
 
 use edged_protocol::Refusal;
 use edged_protocol::guardian::{Abilities, Command, Policy, Reply, Shape};
+use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_ROUTE;
 use rig::{Rig, SOON, run, until};
 
 /// What is allocated: bits a second.
 const RATE: f64 = 20e6;
+/// News of packet schedulers (linux/rtnetlink.h).
+const RTNLGRP_TC: u32 = 4;
 /// How long a flow is measured: long enough for what may pass at once to weigh little.
 const WHILE: Duration = Duration::from_millis(350);
 
@@ -139,6 +143,17 @@ fn observed(rig: &Rig) -> (Option<String>, Abilities) {
         } => (policy, abilities),
         other => panic!("{other:?}"),
     }
+}
+
+/// What the kernel tells of classes and filters made, changed or taken away in the box since the last time.
+fn news(socket: &Socket) -> usize {
+    let mut count = 0;
+    while let Ok((datagram, _)) = socket.recv_from_full() {
+        // The second field of a message is its type: RTM_NEWTCLASS and what follows it (linux/rtnetlink.h).
+        let kind = u16::from_ne_bytes([datagram[4], datagram[5]]);
+        count += usize::from((40..=45).contains(&kind));
+    }
+    count
 }
 
 fn refusal(rig: &Rig, shapes: &[Shape]) -> Refusal {
@@ -281,6 +296,12 @@ fn what_cannot_be_kept_is_refused_and_changes_nothing() {
     let refused = refusal(&rig, &[shape("fine", "both", "[]"), icmp]);
     assert!(!refused.transient && refused.sentence.contains("allocation ping"));
     assert_eq!((on(&rig, "mec0v2"), observed(&rig).0), before);
+    // The rules of the same policy are refused after its rates are there: they go again.
+    let mut bad = policy(&rig, &[shape("other", "both", "[]")]);
+    bad.apps.push(bad.apps[0].clone());
+    let refused = rig.ask(Command::Apply { policy: bad });
+    assert!(matches!(refused, Reply::Refused(refusal) if !refusal.transient));
+    assert_eq!((on(&rig, "mec0v2"), observed(&rig).0), before);
     // Somebody has put something of their own where packets come in: what was done before that is seen is undone.
     rig.on_box("tc qdisc add dev mec0v2 clsact");
     let before = on(&rig, "mec0v2");
@@ -290,6 +311,35 @@ fn what_cannot_be_kept_is_refused_and_changes_nothing() {
     assert!(refused.transient, "{}", refused.sentence);
     assert_eq!(on(&rig, "mec0v2"), before);
     assert!(!is_there(&rig, "mec0i2"));
+}
+
+#[test]
+fn what_is_there_is_not_made_again() {
+    let rig = box_of_three();
+    let session = r#"[{"source":"10.0.0.9-10.0.7.1","destinationPort":["7"]},{"protocol":"icmp"}]"#;
+    let mut shapes = [
+        shape("slow", "both", session),
+        shape("fast", "both", session),
+        shape("whole", "both", "[]"),
+    ];
+    for (shape, rate) in shapes.iter_mut().zip(["8000", "100000000000", "54321000"]) {
+        shape.allocation.rate = rate.parse().unwrap();
+    }
+    apply(&rig, &shapes);
+    let socket = rig.within("", || {
+        let mut socket = Socket::new(NETLINK_ROUTE).unwrap();
+        socket.bind_auto().unwrap();
+        socket.add_membership(RTNLGRP_TC).unwrap();
+        socket.set_non_blocking(true).unwrap();
+        socket
+    });
+    apply(&rig, &shapes);
+    rig.done(rig.attach("a", 2));
+    assert_eq!(news(&socket), 0);
+    shapes[0].allocation.rate = "8001000".parse().unwrap();
+    apply(&rig, &shapes);
+    // A class each way. The filters keep their order.
+    assert_eq!(news(&socket), 2);
 }
 
 #[test]

@@ -44,20 +44,26 @@ impl Kernel {
         })
     }
 
-    /// What is there, by place.
-    pub fn look(&mut self) -> Result<BTreeMap<LeaseNumber, Seen>, NetlinkError> {
+    /// What is there, at one place or at all.
+    pub fn look(
+        &mut self,
+        only: Option<LeaseNumber>,
+    ) -> Result<BTreeMap<LeaseNumber, Seen>, NetlinkError> {
         self.devices.clear();
         let mut seen: BTreeMap<LeaseNumber, Seen> = BTreeMap::new();
-        let links = self.netlink.links()?;
-        for link in &links {
-            let Some(device) = self.device(&link.name) else {
+        for (device, link) in self.ours()? {
+            let (Device::Link(place) | Device::Detour(place)) = device;
+            if only.is_some_and(|only| only != place) {
                 continue;
-            };
+            }
             self.devices.insert(device, link.index);
-            let root = self.root(link)?;
+            let root = self.root(&link)?;
+            let seen = seen.entry(place).or_default();
             match device {
-                Device::Link(place) => seen.entry(place).or_default().link = Some(root),
-                Device::Detour(place) => seen.entry(place).or_default().detour = Some(root),
+                Device::Link(_) => seen.link = Some(root),
+                Device::Detour(_) => {
+                    (seen.detour, seen.detour_up) = (Some(root), link.up);
+                }
             }
         }
         for (place, seen) in &mut seen {
@@ -66,6 +72,25 @@ impl Kernel {
             }
         }
         Ok(seen)
+    }
+
+    /// Places whose link went and whose detour did not.
+    pub fn left(&mut self) -> Result<Vec<LeaseNumber>, NetlinkError> {
+        let ours = self.ours()?;
+        let detours = ours.keys().filter_map(|device| match device {
+            Device::Detour(place) => Some(*place),
+            Device::Link(_) => None,
+        });
+        Ok(detours
+            .filter(|place| !ours.contains_key(&Device::Link(*place)))
+            .collect())
+    }
+
+    fn ours(&mut self) -> Result<BTreeMap<Device, Link>, NetlinkError> {
+        let links = self.netlink.links()?.into_iter();
+        Ok(links
+            .filter_map(|link| Some((self.device(&link.name)?, link)))
+            .collect())
     }
 
     fn name(&self, device: Device) -> String {

@@ -111,7 +111,7 @@ impl Shaper {
     pub fn apply(&mut self, shapes: &[Shape]) -> Result<Before, ShapeError> {
         self.check(shapes)?;
         let wanted = wanted(shapes);
-        let kernel = self.reach(&wanted)?;
+        let kernel = self.reach(&wanted, None)?;
         Ok(Before {
             kernel,
             wanted: self.wanted.replace(wanted),
@@ -121,56 +121,50 @@ impl Shaper {
     /// Goes back to what was before [`Shaper::apply`], because what belongs to it failed.
     pub fn go_back(&mut self, before: Before) {
         self.wanted = before.wanted;
-        self.restore(&before.kernel);
+        self.restore(&before.kernel, None);
     }
 
-    /// A link came or went: one that came gets its rates, and what one that went has left is taken away.
-    pub fn follow(&mut self) -> Result<(), NetlinkError> {
-        let seen = self.kernel.look()?;
-        let wanted = self.wanted.clone().unwrap_or_else(|| {
-            let kept = seen.iter().map(|(place, seen)| (*place, seen.as_wanted()));
-            kept.collect()
-        });
-        self.reach(&wanted).map(drop)
+    /// The link of a place came or went: it gets its rates, or what it has left is taken away.
+    pub fn follow(&mut self, place: LeaseNumber) -> Result<(), NetlinkError> {
+        if let Some(wanted) = self.wanted.clone() {
+            return self.reach(&wanted, Some(place)).map(drop);
+        }
+        self.sweep()
     }
 
     /// What links that went have left is taken away, and nothing is made: whoever is told of every change of a link, also
     /// of one made here, would make it again and again where that fails.
     pub fn sweep(&mut self) -> Result<(), NetlinkError> {
-        let seen = self.kernel.look()?;
-        let left = plan(&BTreeMap::new(), &seen).into_iter();
-        let mut left = left.filter(|action| match action {
-            Action::RemoveDetour(place) => seen.get(place).is_some_and(|seen| seen.link.is_none()),
-            _ => false,
-        });
-        left.try_for_each(|action| self.kernel.perform(&action))
+        let mut left = self.kernel.left()?.into_iter();
+        left.try_for_each(|place| self.kernel.perform(&Action::RemoveDetour(place)))
     }
 
     /// Takes all of it away.
     pub fn purge(&mut self) -> Result<(), NetlinkError> {
         self.wanted = None;
-        self.reach(&BTreeMap::new()).map(drop)
+        self.reach(&BTreeMap::new(), None).map(drop)
     }
 
-    /// From what is there, which is returned, to what is wanted.
+    /// From what is there, which is returned, to what is wanted, at one place or at all.
     fn reach(
         &mut self,
         wanted: &BTreeMap<LeaseNumber, Want>,
+        only: Option<LeaseNumber>,
     ) -> Result<BTreeMap<LeaseNumber, Want>, NetlinkError> {
-        let seen = self.kernel.look()?;
+        let seen = self.kernel.look(only)?;
         let before = seen.iter().map(|(place, seen)| (*place, seen.as_wanted()));
         let before = before.collect();
         for action in plan(wanted, &seen) {
             if let Err(error) = self.kernel.perform(&action) {
-                self.restore(&before);
+                self.restore(&before, only);
                 return Err(error);
             }
         }
         Ok(before)
     }
 
-    fn restore(&mut self, before: &BTreeMap<LeaseNumber, Want>) {
-        let restored = self.kernel.look().and_then(|seen| {
+    fn restore(&mut self, before: &BTreeMap<LeaseNumber, Want>, only: Option<LeaseNumber>) {
+        let restored = self.kernel.look(only).and_then(|seen| {
             let mut actions = plan(before, &seen).into_iter();
             actions.try_for_each(|action| self.kernel.perform(&action))
         });

@@ -39,8 +39,10 @@ impl Root {
 pub struct Seen {
     /// The link's root, where there is a link.
     pub link: Option<Root>,
-    /// The detour's root, where there is one that is up.
+    /// The detour's root, where there is one.
     pub detour: Option<Root>,
+    /// Whether the detour is up; one that is not lets nothing pass.
+    pub detour_up: bool,
     /// Whether packets from the application are led over the detour.
     pub led: Led,
 }
@@ -70,7 +72,7 @@ impl Seen {
 /// One request to the kernel, or two that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Make the detour of a place, and take it up.
+    /// Make the detour of a place, and take it up; one that is there goes first.
     MakeDetour(LeaseNumber),
     /// Take it away with all that it holds.
     RemoveDetour(LeaseNumber),
@@ -114,15 +116,16 @@ pub fn plan(
             actions.extend(seen.detour.as_ref().map(|_| Action::RemoveDetour(*place)));
         } else {
             let detour = Device::Detour(*place);
-            if seen.detour.is_none() {
+            let there = seen.detour.as_ref().filter(|_| seen.detour_up);
+            if there.is_none() {
                 actions.push(Action::MakeDetour(*place));
             }
-            let there = seen.detour.as_ref().unwrap_or(&Root::Plain);
-            root(&mut actions, detour, &want.from_app, there);
+            let held = there.unwrap_or(&Root::Plain);
+            root(&mut actions, detour, &want.from_app, held);
             if seen.led == Led::Elsewhere {
                 actions.push(Action::Straighten(*place));
             }
-            if seen.led != Led::Detour || seen.detour.is_none() {
+            if seen.led != Led::Detour || there.is_none() {
                 actions.push(Action::Lead(*place));
             }
         }
@@ -161,3 +164,6 @@ fn root(actions: &mut Vec<Action>, device: Device, want: &Tree, seen: &Root) {
         actions.push(Action::RemoveClass(device, *number));
     }
 }
+
+#[cfg(test)]
+mod tests;

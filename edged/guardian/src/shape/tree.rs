@@ -153,3 +153,88 @@ impl Tree {
             .unwrap_or(1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(id: &str, direction: &str, rate: u64, sessions: &str) -> Shape {
+        let text = format!(
+            r#"{{"place":2,"allocation":{{"id":"{id}","instance":"a","direction":"{direction}",
+            "rate":"{rate}","sessions":{sessions}}}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn want(shapes: &[Shape]) -> Want {
+        wanted(shapes).into_values().next().unwrap()
+    }
+
+    #[test]
+    fn each_way_has_the_allocations_of_that_way() {
+        let shapes = [
+            shape("in", "to-app", 8_000_000, "[]"),
+            shape("out", "from-app", 16_000_000, "[]"),
+        ];
+        let want = want(&shapes);
+        assert_eq!(want.to_app.classes[&WHOLE].rate, 1_000_000);
+        assert_eq!(want.from_app.classes[&WHOLE].rate, 2_000_000);
+        let both = wanted(&[shape("x", "both", 8_000_000, "[]")]);
+        let both = both.into_values().next().unwrap();
+        assert_eq!(both.to_app.classes, both.from_app.classes);
+    }
+
+    #[test]
+    fn the_tightest_of_several_holds() {
+        let port = r#"[{"sourcePort":["9"]}]"#;
+        let shapes = [
+            shape("a", "to-app", 9_000_000, "[]"),
+            shape("b", "to-app", 8_000_000, "[]"),
+            shape("c", "to-app", 7_000_000, port),
+            shape("d", "to-app", 6_000_000, port),
+        ];
+        let tree = want(&shapes).to_app;
+        let asked = tree.filters.values();
+        let rates: Vec<u64> = asked
+            .map(|filter| tree.classes[&filter.class].rate * 8)
+            .collect();
+        assert_eq!(rates, [6_000_000, 7_000_000, 8_000_000]);
+    }
+
+    #[test]
+    fn an_allocation_keeps_its_class_while_others_come_and_go() {
+        let port = r#"[{"sourcePort":["9"]}]"#;
+        let named = |ids: &[&str]| -> Vec<Shape> {
+            let shapes = (1_u64..).zip(ids);
+            shapes
+                .map(|(n, id)| shape(id, "to-app", n * 8_000_000, port))
+                .collect()
+        };
+        let number = |ids: &[&str], rate: u64| {
+            let classes = want(&named(ids)).to_app.classes;
+            let mut found = classes.iter().filter(|(_, class)| class.rate == rate);
+            *found.next().unwrap().0
+        };
+        assert_eq!(
+            number(&["x", "y", "z"], 2_000_000),
+            number(&["w", "y"], 2_000_000)
+        );
+        // Two ids of one hash have two classes.
+        let mut tree = Tree::default();
+        let first = tree.number("x");
+        tree.classes
+            .insert(first, Class::of("8000".parse().unwrap()));
+        assert_ne!(tree.number("x"), first);
+    }
+
+    #[test]
+    fn a_class_takes_ten_frames_at_once_and_waits_for_a_tenth_of_a_second() {
+        let slow = Class::of("8000".parse().unwrap());
+        assert_eq!((slow.rate, slow.queue), (1_000, 131_072));
+        assert_eq!(u64::from(slow.buffer) * TICK / 1_000_000, 15_140);
+        let fast = Class::of("100000000000".parse().unwrap());
+        assert_eq!((fast.rate, fast.queue), (12_500_000_000, 4 << 20));
+        // 5 ms, less what the tick rounds off.
+        assert_eq!(u64::from(fast.buffer) * TICK, 5_000_000);
+    }
+}
