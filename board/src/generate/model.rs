@@ -170,6 +170,23 @@ pub enum Rule {
     Uuid,
 }
 
+impl Rule {
+    /// The rule as a sentence, where the description of a member usually lacks one.
+    pub fn said(&self) -> Option<String> {
+        Some(match self {
+            Self::Range(least, most) if most.ends_with("MAX") => format!("At least {least}."),
+            Self::Range(least, most) => format!("From {least} to {most}."),
+            Self::Items(least, None) => format!("{least} or more."),
+            Self::Items(least, Some(most)) => format!("{least} to {most} of them."),
+            Self::OneOf(known) => {
+                let known: Vec<_> = known.iter().map(ToString::to_string).collect();
+                format!("One of {}.", known.join(", "))
+            }
+            _ => return None,
+        })
+    }
+}
+
 /// One operation.
 #[derive(Debug)]
 pub struct Operation {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail, ensure};
 
+use super::known;
 use super::library::{Library, Place};
 use super::model::{Answer, Body, Content, Header, Operation, Parameter, Source, Type};
 use super::names::{pascal, snake};
@@ -49,6 +50,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn read(&self, method: &str) -> anyhow::Result<Operation> {
+        known::operation(self.operation.node)?;
         let text = |name: &str| {
             self.operation
                 .node
@@ -125,12 +127,7 @@ impl<'a> Reader<'a> {
 
     fn parameter(&self, wire: &str, parameter: Place<'a>) -> anyhow::Result<Parameter> {
         let node = parameter.node;
-        for member in ["style", "explode", "allowReserved", "content"] {
-            ensure!(
-                !node.get(member).is_some(),
-                "{member} is not supported, only what holds without it"
-            );
-        }
+        known::parameter(node)?;
         let schema = parameter.get("schema");
         let source = match node.get("in").text() {
             Some("path") => {

@@ -2,11 +2,14 @@
 
 use anyhow::{Context, bail, ensure};
 
+use super::choices::{common_ending, permitted, telling_member, variants};
+use super::known;
 use super::library::{Library, Place};
 use super::model::{Field, Item, Kind, Named, Rule, Type, Variant};
 use super::module_of;
 use super::names::{capitalized, pascal, snake, words};
 use super::node::Node;
+use super::rules::{any_of, integer, item_rules, number_rules, text_rules};
 
 /// Reads the schemas of one module.
 pub struct Reader<'a> {
@@ -61,6 +64,7 @@ impl<'a> Reader<'a> {
     }
 
     fn item(&mut self, name: &str, schema: Place<'a>) -> anyhow::Result<Item> {
+        known::schema(schema.node)?;
         let kind = if schema.node.get("oneOf").is_some() {
             self.union(schema)?
         } else if schema.node.get("properties").is_some() {
@@ -139,18 +143,7 @@ impl<'a> Reader<'a> {
             (None, Some(name)) => sentence(name),
             (None, None) => String::new(),
         };
-        for rule in rules {
-            let said = match rule {
-                Rule::Range(least, most) if most.ends_with("MAX") => format!("At least {least}."),
-                Rule::Range(least, most) => format!("From {least} to {most}."),
-                Rule::Items(least, None) => format!("{least} or more."),
-                Rule::Items(least, Some(most)) => format!("{least} to {most} of them."),
-                Rule::OneOf(known) => {
-                    let known: Vec<_> = known.iter().map(ToString::to_string).collect();
-                    format!("One of {}.", known.join(", "))
-                }
-                _ => continue,
-            };
+        for said in rules.iter().filter_map(Rule::said) {
             about = format!("{about} {said}");
         }
         match member.node.get("default") {
@@ -168,6 +161,7 @@ impl<'a> Reader<'a> {
         wire: &str,
         schema: Place<'a>,
     ) -> anyhow::Result<(Type, Vec<Rule>)> {
+        known::schema(schema.node)?;
         let node = schema.node;
         if let Some(reference) = node.get("$ref").text() {
             return Ok((Type::Named(self.named(schema, reference)?), Vec::new()));
@@ -287,7 +281,11 @@ impl<'a> Reader<'a> {
     }
 
     fn inline(&mut self, name: String, about: String, kind: Kind) -> anyhow::Result<Type> {
-        if !self.items.iter().any(|known| known.name == name) {
+        let known = self.items.iter().find(|known| known.name == name);
+        if let Some(Kind::Word(value)) = known.map(|known| &known.kind) {
+            let same = matches!(&kind, Kind::Word(other) if other == value);
+            ensure!(same, "two values would both be called {name}");
+        } else {
             self.add(Item {
                 name: name.clone(),
                 about,
@@ -346,89 +344,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The member that has fixed values in every alternative.
-fn telling_member(variants: &[(Named, Place<'_>)]) -> Option<String> {
-    let (_, first) = variants.first()?;
-    let names = first
-        .node
-        .get("properties")
-        .members()
-        .iter()
-        .map(|(name, _)| name);
-    let tells = |name: &&String| {
-        variants
-            .iter()
-            .all(|(_, schema)| !permitted(schema.node.get("properties").get(name)).is_empty())
-    };
-    names.into_iter().find(tells).cloned()
-}
-
-/// The words that a schema permits; none when it permits any.
-fn permitted(schema: &Node) -> Vec<String> {
-    let listed = schema
-        .get("enum")
-        .items()
-        .iter()
-        .chain([schema.get("const")]);
-    listed.filter_map(Node::text).map(str::to_owned).collect()
-}
-
-/// What all names end with, from the beginning of a word.
-fn common_ending(names: &[&str]) -> String {
-    let first = names.first().copied().unwrap_or_default();
-    let starts = first
-        .char_indices()
-        .skip(1)
-        .filter(|(_, letter)| letter.is_uppercase());
-    let endings = starts.filter_map(|(index, _)| first.get(index..));
-    let fits = |ending: &&str| {
-        names
-            .iter()
-            .all(|name| name.len() > ending.len() && name.ends_with(ending))
-    };
-    endings
-        .into_iter()
-        .find(fits)
-        .unwrap_or_default()
-        .to_owned()
-}
-
-/// The members of which one has to be there, from alternatives that require one each.
-fn any_of(schema: &Node) -> anyhow::Result<Vec<String>> {
-    let each = schema.get("anyOf").items().iter().map(|alternative| {
-        match alternative.get("required").items() {
-            [Node::Text(name)] if alternative.members().len() == 1 => Ok(name.clone()),
-            _ => bail!("anyOf is supported for alternatives that require one member each"),
-        }
-    });
-    each.collect()
-}
-
-/// Variants by their names in Rust, which `x-enum-varnames` may give.
-fn variants(schema: &Node) -> anyhow::Result<Vec<(String, String)>> {
-    let given = schema.get("x-enum-varnames").items();
-    let each = schema
-        .get("enum")
-        .items()
-        .iter()
-        .enumerate()
-        .map(|(index, value)| {
-            let wire = value
-                .text()
-                .context("a value of an enumeration is not text")?;
-            let name = given
-                .get(index)
-                .and_then(Node::text)
-                .map_or_else(|| pascal(wire), str::to_owned);
-            ensure!(
-                name.starts_with(char::is_alphabetic),
-                "the value {wire} has no name in code: add x-enum-varnames"
-            );
-            Ok((name, wire.to_owned()))
-        });
-    each.collect()
-}
-
 fn is(schema: &Node, kind: &str) -> bool {
     schema.get("type").text() == Some(kind)
 }
@@ -438,98 +353,5 @@ fn sentence(name: &str) -> String {
     capitalized(&words(name).join(" ")) + "."
 }
 
-fn integer(schema: &Node) -> anyhow::Result<(Type, Vec<Rule>)> {
-    let known: Vec<i64> = schema
-        .get("enum")
-        .items()
-        .iter()
-        .filter_map(Node::integer)
-        .collect();
-    let bounds = |name: &str| schema.get(name).integer();
-    let least = bounds("minimum").or_else(|| known.iter().min().copied());
-    let most = bounds("maximum").or_else(|| known.iter().max().copied());
-    let unsigned = least.is_some_and(|least| least >= 0);
-    let wide = match schema.get("format").text() {
-        Some("uint32") => ("u32", i64::from(u32::MAX)),
-        Some("int32") => bail!("int32 is not supported"),
-        _ if unsigned => ("u64", i64::MAX),
-        _ => ("i64", i64::MAX),
-    };
-    let fitting = [("u8", 0xff), ("u16", 0xffff), ("u32", 0xffff_ffff)];
-    let narrow = fitting
-        .into_iter()
-        .find(|(_, top)| unsigned && most.is_some_and(|most| most <= *top));
-    let (name, top) = narrow.unwrap_or(wide);
-    let bottom = if name == "i64" { i64::MIN } else { 0 };
-    let mut rules = Vec::new();
-    let (least, end) = (least.unwrap_or(bottom), most.unwrap_or(top));
-    if !known.is_empty() {
-        rules.push(Rule::OneOf(known));
-    } else if least > bottom || end < top {
-        let end = if most.is_some() {
-            end.to_string()
-        } else {
-            format!("{name}::MAX")
-        };
-        rules.push(Rule::Range(least.to_string(), end));
-    }
-    Ok((Type::Integer(name), rules))
-}
-
-fn number_rules(schema: &Node) -> Vec<Rule> {
-    let bound = |name: &str| match schema.get(name) {
-        Node::Integer(number) => Some(format!("{number}.0")),
-        Node::Number(number) => Some(format!("{number:?}")),
-        _ => None,
-    };
-    match (bound("minimum"), bound("maximum")) {
-        (None, None) => Vec::new(),
-        (least, most) => vec![Rule::Range(
-            least.unwrap_or_else(|| "f64::MIN".to_owned()),
-            most.unwrap_or_else(|| "f64::MAX".to_owned()),
-        )],
-    }
-}
-
-fn text_rules(schema: &Node) -> anyhow::Result<Vec<Rule>> {
-    let mut rules = Vec::new();
-    let length = |name: &str| schema.get(name).integer();
-    if let (Some(_), _) | (_, Some(_)) = (length("minLength"), length("maxLength")) {
-        rules.push(Rule::Length(
-            length("minLength").unwrap_or(0),
-            length("maxLength"),
-        ));
-    }
-    if let Some(pattern) = schema.get("pattern").text() {
-        rules.push(
-            digits(pattern).with_context(|| format!("write a check for the pattern {pattern}"))?,
-        );
-    }
-    match schema.get("format").text() {
-        None => {}
-        Some("uri") => rules.push(Rule::Uri),
-        Some("uri-reference") => rules.push(Rule::UriReference),
-        Some("uuid") => rules.push(Rule::Uuid),
-        Some(other) => bail!("write a check for the format {other}"),
-    }
-    Ok(rules)
-}
-
-/// `^[0-9]{1,15}$`
-fn digits(pattern: &str) -> Option<Rule> {
-    let bounds = pattern.strip_prefix("^[0-9]{")?.strip_suffix("}$")?;
-    let (least, most) = bounds.split_once(',')?;
-    Some(Rule::Digits(least.parse().ok()?, most.parse().ok()?))
-}
-
-fn item_rules(schema: &Node) -> anyhow::Result<Vec<Rule>> {
-    ensure!(
-        !schema.get("uniqueItems").is_true(),
-        "uniqueItems is not supported"
-    );
-    let bound = |name: &str| schema.get(name).integer();
-    Ok(match (bound("minItems"), bound("maxItems")) {
-        (None, None) => Vec::new(),
-        (least, most) => vec![Rule::Items(least.unwrap_or(0), most)],
-    })
-}
+#[cfg(test)]
+mod tests;
