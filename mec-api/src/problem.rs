@@ -195,3 +195,42 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_problem_is_sent_with_all_it_was_given() {
+        let problem =
+            Problem::unauthorized("the token is expired", "Bearer error=\"invalid_token\"")
+                .of_type("urn:example:expired")
+                .instance("urn:example:1")
+                .retry_after(2)
+                .with("file", "a.yaml")
+                .with("status", 200);
+        let response = problem.into_response();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        let headers = response.headers();
+        assert_eq!(headers[CONTENT_TYPE], PROBLEM_JSON);
+        assert_eq!(headers[WWW_AUTHENTICATE], "Bearer error=\"invalid_token\"");
+        assert_eq!(headers[RETRY_AFTER], "2");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let expected = serde_json::json!({
+            "type": "urn:example:expired",
+            "title": "Unauthorized",
+            "status": 401,
+            "detail": "the token is expired",
+            "instance": "urn:example:1",
+            "file": "a.yaml",
+        });
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_answer_or_a_problem_is_small() {
+        assert_eq!(size_of::<Problem>(), size_of::<usize>());
+    }
+}
