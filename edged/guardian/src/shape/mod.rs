@@ -151,6 +151,10 @@ impl Shaper {
         wanted: &BTreeMap<LeaseNumber, Want>,
         only: Option<LeaseNumber>,
     ) -> Result<BTreeMap<LeaseNumber, Want>, NetlinkError> {
+        if !self.able {
+            // Nothing is wanted then, and where a part is missing there may be nobody to ask what is there.
+            return Ok(BTreeMap::new());
+        }
         let seen = self.kernel.look(only)?;
         let before = seen.iter().map(|(place, seen)| (*place, seen.as_wanted()));
         let before = before.collect();
@@ -164,6 +168,9 @@ impl Shaper {
     }
 
     fn restore(&mut self, before: &BTreeMap<LeaseNumber, Want>, only: Option<LeaseNumber>) {
+        if !self.able {
+            return;
+        }
         let restored = self.kernel.look(only).and_then(|seen| {
             let mut actions = plan(before, &seen).into_iter();
             actions.try_for_each(|action| self.kernel.perform(&action))
