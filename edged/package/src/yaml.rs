@@ -157,7 +157,7 @@ impl<'a> Node<'a> {
             }
             let reason = error.into_inner().to_string();
             // Absent fields have no segment of their own.
-            if let Some(name) = quoted_after(&reason, "missing field `") {
+            if let Some(name) = missing_field(&reason) {
                 pointer.push('/');
                 pointer.push_str(&snake(name));
                 return PackageError::field_of(self.file, pointer, "this field is missing; add it");
@@ -167,8 +167,9 @@ impl<'a> Node<'a> {
     }
 }
 
-fn quoted_after<'a>(text: &'a str, start: &str) -> Option<&'a str> {
-    text.strip_prefix(start)?.split('`').next()
+/// The field that serde says is missing.
+pub(crate) fn missing_field(reason: &str) -> Option<&str> {
+    reason.strip_prefix("missing field `")?.split('`').next()
 }
 
 /// RFC 6901, 3.

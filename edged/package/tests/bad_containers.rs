@@ -1,4 +1,15 @@
 //! ZIP files that are damaged, hostile or of a kind not taken: refused, with the entry to blame.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::format_collect,
+    clippy::format_push_string,
+    missing_docs,
+    reason = "tests"
+)]
+
 mod support;
 
 use edged_package::{Limits, Package, PackageError};
@@ -259,7 +270,7 @@ fn files_and_digests_fit_each_other() {
     assert!(matches!(error, PackageError::Digest { .. }), "{error}");
     blames(&error, IMAGE, "SHA-256");
     let error = refused(|entries| {
-        *entry(entries, META) = stored(META, &[Draft::good().meta.as_bytes(), b"\n"].concat())
+        *entry(entries, META) = stored(META, &[Draft::good().meta.as_bytes(), b"\n"].concat());
     });
     blames(&error, META, "SHA-256");
 }

@@ -1,4 +1,16 @@
 //! Short descriptions that are wrong: refused with the field and the line.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::too_many_lines,
+    missing_docs,
+    reason = "tests"
+)]
+
 mod support;
 
 use std::io::Cursor;

@@ -1,4 +1,15 @@
 //! Packages with random damage: never a panic, and never taken unless what they say is unchanged.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::format_collect,
+    clippy::format_push_string,
+    missing_docs,
+    reason = "tests"
+)]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,15 @@
 //! What is made can be opened, and says what was asked for.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::format_collect,
+    clippy::format_push_string,
+    missing_docs,
+    reason = "tests"
+)]
+
 mod support;
 
 use std::io::{Cursor, Read};
@@ -133,9 +144,10 @@ fn an_image_that_changes_after_opening_is_noticed_while_it_is_read() {
         support::now(),
     )
     .unwrap();
+    let start = image()[..16].to_vec();
     let at = bytes
         .windows(16)
-        .position(|window| window == &image()[..16])
+        .position(|window| window == start)
         .unwrap();
     other.write_all_at(b"x", at as u64 + 200_000).unwrap();
     let error = package

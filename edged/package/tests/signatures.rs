@@ -1,4 +1,15 @@
 //! Who signed, how, and when: what OpenSSL signs we verify, what we sign it verifies, and the rest is refused.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::format_collect,
+    clippy::format_push_string,
+    missing_docs,
+    reason = "tests"
+)]
+
 mod support;
 
 use std::fs;

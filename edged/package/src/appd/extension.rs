@@ -135,7 +135,10 @@ impl Extensions {
             "mqtt_subscribe",
             joined(self.mqtt_subscribe.iter().map(TopicFilter::as_str)),
         );
-        put("publish", joined(self.publish.iter().map(published)));
+        put(
+            "publish",
+            joined(self.publish.iter().copied().map(published)),
+        );
         put("reach", joined(self.reach.iter().map(AppName::as_str)));
         put(
             "restart",
@@ -186,7 +189,7 @@ fn protocol_text(protocol: Protocol) -> &'static str {
     }
 }
 
-fn published(port: &PublishedPort) -> String {
+fn published(port: PublishedPort) -> String {
     format!(
         "{}:{}/{}",
         port.host,

@@ -1,4 +1,4 @@
-//! The application descriptor: AppD of MEC 010-2, read from TOSCA as MEC 037 has it.
+//! The application descriptor: `AppD` of MEC 010-2, read from TOSCA as MEC 037 has it.
 
 mod container;
 mod extension;

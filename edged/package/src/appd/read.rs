@@ -2,20 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use edged_model::{Digest, ImageReference};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::container::{OsContainerProperties, SwImageProperties};
+use super::container::{Image, container};
 use super::rule::Fault;
-use super::topology::{Documents, Kind, Topology, beside, properties};
+use super::topology::{Documents, Kind, Topology, properties};
 use super::{
     AppDescriptor, AppExternalCpd, AppNetworkPolicy, ChangeAppInstanceStateOpConfig,
-    DnsRuleDescriptor, Extensions, ImageSource, OsContainerDescriptor, SteeredNetwork,
-    SwImageDescriptor, TerminateAppInstanceOpConfig, TrafficRuleDescriptor,
+    DnsRuleDescriptor, Extensions, OsContainerDescriptor, SteeredNetwork,
+    TerminateAppInstanceOpConfig, TrafficRuleDescriptor,
 };
 use crate::error::PackageError;
-use crate::hash::{Algorithm, Hash};
 use crate::yaml::Node;
 
 const TEMPLATE: [&str; 7] = [
@@ -67,14 +65,6 @@ pub(crate) struct Read {
     pub(crate) vnfm_info: Option<Vec<String>>,
     /// The file with the application's node, and the way to the node's properties by name.
     pub(crate) file: String,
-}
-
-/// An image that the descriptor names.
-#[derive(Debug)]
-pub(crate) struct Image {
-    pub(crate) source: ImageSource,
-    pub(crate) checksum: Option<Hash>,
-    pub(crate) named_by: String,
 }
 
 impl Read {
@@ -390,98 +380,4 @@ impl App<'_> {
 struct Operations {
     terminate: Option<TerminateAppInstanceOpConfig>,
     operate: Option<ChangeAppInstanceStateOpConfig>,
-}
-
-fn container(
-    name: &str,
-    template: &Node<'_>,
-    exists: impl Fn(&str) -> bool,
-) -> Result<(OsContainerDescriptor, Image), PackageError> {
-    let own: OsContainerProperties = template.require("properties")?.read()?;
-    let artifact = template.require("artifacts")?.require("sw_image")?;
-    let kind = artifact.require("type")?;
-    if kind.text()? != "tosca.artifacts.nfv.SwImage" {
-        return Err(
-            kind.error("an image is an artifact of type tosca.artifacts.nfv.SwImage; write that")
-        );
-    }
-    let file = artifact.require("file")?;
-    let details = artifact.require("properties")?;
-    let image: SwImageProperties = details.read()?;
-    if !image.container_format.eq_ignore_ascii_case("docker") {
-        return Err(details
-            .require("container_format")?
-            .error("only docker is taken (an archive of docker save, or an OCI layout as tar); convert the image"));
-    }
-    let checksum = match &image.checksum {
-        None => None,
-        Some(checksum) => {
-            let node = details.require("checksum")?;
-            let algorithm: Algorithm = checksum
-                .algorithm
-                .parse()
-                .map_err(|error| node.error(format!("{error}")))?;
-            Some(
-                Hash::parse(algorithm, &checksum.hash)
-                    .map_err(|error| node.error(format!("{error}; correct it")))?,
-            )
-        }
-    };
-    let source = source(&file, exists)?;
-    let sw_image = match &source {
-        ImageSource::Inside(path) => path.clone(),
-        ImageSource::Registry(reference, _) => reference.to_string(),
-    };
-    let descriptor = OsContainerDescriptor {
-        os_container_desc_id: name.to_owned(),
-        name: own.name,
-        description: own.description,
-        requested_cpu_resources: own.requested_cpu_resources,
-        requested_memory_resources: own.requested_memory_resources,
-        requested_ephemeral_storage_resources: own.requested_ephemeral_storage_resources,
-        cpu_resource_limit: own.cpu_resource_limit,
-        memory_resource_limit: own.memory_resource_limit,
-        ephemeral_storage_resource_limit: own.ephemeral_storage_resource_limit,
-        sw_image_desc: SwImageDescriptor {
-            id: name.to_owned(),
-            name: image.name,
-            version: image.version,
-            checksum: checksum.clone(),
-            container_format: "DOCKER".to_owned(),
-            size: image.size,
-            sw_image,
-        },
-    };
-    let image = Image {
-        source,
-        checksum,
-        named_by: template.file().to_owned(),
-    };
-    Ok((descriptor, image))
-}
-
-/// A path of the package, as from its root or as from the descriptor, or else a reference with a digest.
-fn source(file: &Node<'_>, exists: impl Fn(&str) -> bool) -> Result<ImageSource, PackageError> {
-    let text = file.text()?;
-    let from_descriptor = beside(file.file(), text).filter(|path| exists(path));
-    if let Some(path) = exists(text).then(|| text.to_owned()).or(from_descriptor) {
-        return Ok(ImageSource::Inside(path));
-    }
-    let looks_like_file = !text.contains(['@', ':']);
-    let reference = text
-        .parse::<ImageReference>()
-        .ok()
-        .filter(|_| !looks_like_file);
-    let Some(reference) = reference else {
-        return Err(file.error(format!(
-            "the package has no file {text:?}, and it is no reference to an image; add the file, or write \
-             REGISTRY/REPOSITORY@sha256:…"
-        )));
-    };
-    let digest: Digest = reference.digest().cloned().ok_or_else(|| {
-        file.error(
-            "an image in a registry needs a digest, a tag can move; write REPOSITORY@sha256:…",
-        )
-    })?;
-    Ok(ImageSource::Registry(reference, digest))
 }

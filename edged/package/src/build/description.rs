@@ -14,6 +14,7 @@ use crate::appd::{
     ServiceDescriptor, TrafficRuleDescriptor, probe, service_port,
 };
 use crate::error::PackageError;
+use crate::yaml;
 
 /// What a package is made from, beside the image.
 #[derive(Debug, Deserialize)]
@@ -25,7 +26,8 @@ pub(super) struct Description {
     pub(super) provider: String,
     pub(super) version: String,
     pub(super) descriptor_version: Option<String>,
-    pub(super) description: String,
+    #[serde(rename = "description")]
+    pub(super) about: String,
     pub(super) title: Option<String>,
     #[serde(default = "mec_versions")]
     pub(super) mec_versions: Vec<String>,
@@ -155,7 +157,13 @@ impl Description {
                 .span()
                 .and_then(|span| text.get(..span.start))
                 .map(|before| before.matches('\n').count() + 1);
-            let place = match (path.filter(|path| path != "."), line) {
+            let path = path.filter(|path| path != ".");
+            if let Some(name) = yaml::missing_field(error.message()) {
+                // What is not there has no line.
+                let place = path.map_or_else(|| name.to_owned(), |path| format!("{path}.{name}"));
+                return PackageError::field_of(file, place, "this field is missing; add it");
+            }
+            let place = match (path, line) {
                 (Some(path), Some(line)) => format!("{path} (line {line})"),
                 (Some(path), None) => path,
                 (None, Some(line)) => format!("line {line}"),
@@ -184,7 +192,7 @@ impl Description {
             ("provider", Some(self.provider.as_str())),
             ("version", Some(self.version.as_str())),
             ("descriptor_version", self.descriptor_version.as_deref()),
-            ("description", Some(self.description.as_str())),
+            ("description", Some(self.about.as_str())),
             ("title", self.title.as_deref()),
         ] {
             // Each is a line of the manifest.

@@ -159,7 +159,9 @@ impl PackageBuilder {
         let own = &self.description;
         let mut text = "metadata:\n".to_owned();
         let mut put = |name: &str, value: &str| {
-            text.push_str(&format!("  {name}: {value}\n"));
+            for piece in ["  ", name, ": ", value, "\n"] {
+                text.push_str(piece);
+            }
         };
         put("vnfd_id", &own.id());
         put("vnf_provider_id", &own.provider);
@@ -170,15 +172,21 @@ impl PackageBuilder {
         put("compatible_specification_versions", COMPATIBLE);
         put("mec_versions", &own.mec_versions.join(","));
         put("vnfm_info", tosca::VNFM_INFO);
-        put("app_description", &own.description);
+        put("app_description", &own.about);
         if let Some(title) = &own.title {
             put("app_info_name", title);
         }
-        for (name, hash) in files {
-            text.push_str(&format!(
-                "\nSource: {name}\nAlgorithm: {}\nHash: {}\n",
-                hash.algorithm, hash.hex
-            ));
+        for &(name, ref hash) in files {
+            let algorithm = hash.algorithm.to_string();
+            for (key, value) in [
+                ("\nSource", name),
+                ("Algorithm", &algorithm),
+                ("Hash", &hash.hex),
+            ] {
+                for piece in [key, ": ", value, "\n"] {
+                    text.push_str(piece);
+                }
+            }
         }
         text.push('\n');
         text

@@ -37,7 +37,7 @@ pub(super) fn descriptor(
     );
     map([
         ("tosca_definitions_version", text("tosca_simple_yaml_1_3")),
-        ("description", text(&description.description)),
+        ("description", text(&description.about)),
         ("imports", Yaml::List(vec![text(TYPES)])),
         (
             "node_types",
@@ -138,7 +138,7 @@ fn application(own_type: &str, description: &Description, metadata: &[(String, S
     let mut properties = vec![
         ("flavour_id", text("simple")),
         ("flavour_description", text("")),
-        ("product_info_description", text(&description.description)),
+        ("product_info_description", text(&description.about)),
         (
             "mec_version",
             Yaml::List(description.mec_versions.iter().map(text).collect()),
@@ -209,7 +209,7 @@ fn container(description: &Description, image: &Artifact) -> Yaml {
     let resources = &description.resources;
     let mut properties = vec![
         ("name", text(&description.name)),
-        ("description", text(&description.description)),
+        ("description", text(&description.about)),
     ];
     for (name, cpus) in [
         ("requested_cpu_resources", resources.requested_cpus),
@@ -263,7 +263,7 @@ fn container(description: &Description, image: &Artifact) -> Yaml {
 fn amount(bytes: u64) -> String {
     [(30, "GiB"), (20, "MiB"), (10, "KiB")]
         .iter()
-        .find(|(shift, _)| bytes >> shift > 0 && bytes % (1 << shift) == 0)
+        .find(|(shift, _)| bytes >> shift > 0 && bytes.is_multiple_of(1 << shift))
         .map_or_else(
             || format!("{bytes} B"),
             |(shift, unit)| format!("{} {unit}", bytes >> shift),
@@ -280,7 +280,7 @@ fn unit(description: &Description) -> Yaml {
             "properties",
             map([
                 ("name", text(&description.name)),
-                ("description", text(&description.description)),
+                ("description", text(&description.about)),
                 (
                     "vdu_profile",
                     map([

@@ -1,5 +1,7 @@
 //! Writing YAML: block style, every text quoted as JSON has it, so that no reader takes a version for a number.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 /// What is written; maps keep the order they were made in.
@@ -140,7 +142,8 @@ fn quoted(value: &Value) -> String {
     let mut text = String::new();
     for c in value.to_string().chars() {
         if c.is_control() || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}') {
-            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
         } else {
             text.push(c);
         }

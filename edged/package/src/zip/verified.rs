@@ -16,7 +16,7 @@ const CHUNK: usize = 64 << 10;
 #[derive(Debug)]
 enum Source {
     Stored(RegionReader),
-    Deflated(DeflateDecoder<BufReader<RegionReader>>),
+    Deflated(Box<DeflateDecoder<BufReader<RegionReader>>>),
 }
 
 /// A file of a package, verified while it is read.
@@ -48,9 +48,8 @@ impl VerifiedReader {
         })?;
         let source = match entry.method {
             Method::Stored => Source::Stored(region.reader()),
-            Method::Deflated => Source::Deflated(DeflateDecoder::new(BufReader::with_capacity(
-                CHUNK,
-                region.reader(),
+            Method::Deflated => Source::Deflated(Box::new(DeflateDecoder::new(
+                BufReader::with_capacity(CHUNK, region.reader()),
             ))),
         };
         Ok(Self {
