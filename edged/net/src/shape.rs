@@ -119,12 +119,12 @@ fn describable(allocation: &Allocation) -> Result<(), ShapeProblem> {
 mod tests {
     use super::*;
 
-    const ABLE: Abilities = Abilities {
-        gre: false,
-        gtp: false,
-        duplicate: false,
-        bandwidth: true,
-    };
+    fn able() -> Abilities {
+        Abilities {
+            bandwidth: true,
+            ..Abilities::default()
+        }
+    }
 
     fn shape(id: &str, sessions: &str) -> Shape {
         serde_json::from_str(&format!(
@@ -157,7 +157,7 @@ mod tests {
                 "more than 16 sessions",
             ),
         ] {
-            let problem = feasible(&[shape("a1", &sessions)], ABLE).unwrap_err();
+            let problem = feasible(&[shape("a1", &sessions)], able()).unwrap_err();
             let sentence = problem.to_string();
             assert!(
                 sentence.contains("allocation a1") && sentence.contains(reason),
@@ -171,15 +171,15 @@ mod tests {
         let many = |count: usize| -> Vec<Shape> {
             (0..count).map(|n| shape(&format!("a{n}"), "[]")).collect()
         };
-        assert_eq!(feasible(&many(16), ABLE), Ok(()));
+        assert_eq!(feasible(&many(16), able()), Ok(()));
         let last: AllocationId = AllocationId("a16".parse().unwrap());
         assert_eq!(
-            feasible(&many(17), ABLE),
+            feasible(&many(17), able()),
             Err(ShapeProblem::Allocations(last))
         );
         let twice = [shape("a", "[]"), shape("a", "[]")];
         assert!(matches!(
-            feasible(&twice, ABLE),
+            feasible(&twice, able()),
             Err(ShapeProblem::Twice(_))
         ));
     }

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 
+use super::code::{AT_LEAST, GREATER, JUMP, LOAD_WORD};
 use super::*;
 
 /// Does what Documentation/networking/filter.rst says of each instruction; what reads beyond the packet is a no.
