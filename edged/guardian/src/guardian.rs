@@ -283,8 +283,12 @@ impl Guardian {
     fn apply(&mut self, policy: Policy) -> Result<(), GuardianError> {
         // Before the rules, which say that the policy is in force.
         let before = self.shaper.apply(&policy.bandwidth)?;
+        let mark = self.ruleset.mark(&policy);
         if let Err(error) = self.load(policy) {
-            self.shaper.go_back(before);
+            // What comes after the rules may fail too; then they are in force, and the rates with them.
+            if self.policy_mark()?.is_none_or(|there| there != mark) {
+                self.shaper.go_back(before);
+            }
             return Err(error);
         }
         if self.is_closed() {
