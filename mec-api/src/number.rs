@@ -6,6 +6,10 @@ use serde::ser::Error;
 use serde::{Serialize, Serializer};
 
 /// Writes 64 as `64` and not as `64.0`, which is the same number and reads like a measurement.
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde gives a reference to the member"
+)]
 pub(crate) fn plain<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     let plain = serde_json::Number::from_str(&number.to_string());
     plain.map_err(S::Error::custom)?.serialize(serializer)

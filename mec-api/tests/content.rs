@@ -1,4 +1,10 @@
 //! Content that is not JSON: descriptors in several forms, packages as streams and in parts.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::sync::Arc;
 

@@ -1,4 +1,10 @@
 //! Requests that keep the document reach the handler; all others are answered with the problem that says why.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::sync::{Arc, Mutex};
 

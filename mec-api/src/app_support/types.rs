@@ -17,10 +17,10 @@ word! {
     pub struct ReadyIndication = "READY";
 }
 
-/// App ready confirmation.
+/// Says that the application is ready.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AppReadyConfirmation {
-    /// `indication`
+    /// What is confirmed.
     pub indication: ReadyIndication,
 }
 
@@ -32,11 +32,11 @@ words! {
     }
 }
 
-/// App termination confirmation.
+/// Says that the application may be stopped or terminated now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AppTerminationConfirmation {
-    /// STOPPING can be started again, TERMINATING cannot.
+    /// What is confirmed.
     pub operation_action: OperationAction,
 }
 
@@ -45,26 +45,26 @@ word! {
     pub struct AppTerminationNotificationSubscriptionType = "AppTerminationNotificationSubscription";
 }
 
-/// App termination notification subscription.
+/// Asks to be told before an instance is stopped or terminated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AppTerminationNotificationSubscription {
-    /// `subscriptionType`
+    /// Kind of subscription.
     pub subscription_type: AppTerminationNotificationSubscriptionType,
     /// Where to POST to; absolute, without user, query and fragment.
     pub callback_reference: String,
     /// The instance whose end is of interest.
     pub app_instance_id: String,
-    /// A moment, counted from 1970-01-01T00:00:00Z.
+    /// When the subscription ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expiry_deadline: Option<TimeStamp>,
     /// Asks for one notification at once; only in requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_test_notification: Option<bool>,
-    /// Notifications over a WebSocket, for an application that cannot be called.
+    /// A WebSocket instead of calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub websock_notif_config: Option<WebsockNotifConfig>,
-    /// Links of a resource; only in answers.
+    /// Link to the subscription; only in answers.
     #[serde(rename = "_links", skip_serializing_if = "Option::is_none")]
     pub links: Option<SelfLinks>,
 }
@@ -74,28 +74,28 @@ word! {
     pub struct AppTerminationNotificationType = "AppTerminationNotification";
 }
 
-/// App termination notification.
+/// Says that an instance is about to be stopped or terminated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AppTerminationNotification {
-    /// `notificationType`
+    /// Kind of notification.
     pub notification_type: AppTerminationNotificationType,
-    /// STOPPING can be started again, TERMINATING cannot.
+    /// What is about to happen.
     pub operation_action: OperationAction,
     /// Seconds until the node goes on without a confirmation. From 1 to 4294967295.
     pub max_graceful_timeout: u32,
-    /// Termination links.
+    /// Where to confirm, and the subscription.
     #[serde(rename = "_links")]
     pub links: TerminationLinks,
 }
 
-/// Termination links.
+/// Links of a notification about the end of an instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TerminationLinks {
-    /// Link type.
+    /// The subscription that led to it.
     pub subscription: LinkType,
-    /// Link type.
+    /// Where to say that the node need not wait longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirm_termination: Option<LinkType>,
 }
@@ -117,7 +117,7 @@ words! {
 }
 
 words! {
-    /// Traffic rule action.
+    /// What happens to a packet that matches.
     pub enum TrafficRuleAction {
         Drop = "DROP",
         ForwardDecapsulated = "FORWARD_DECAPSULATED",
@@ -132,7 +132,7 @@ words! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficRule {
-    /// `trafficRuleId`
+    /// The rule, as the application's package names it.
     pub traffic_rule_id: String,
     /// PACKET looks at each packet alone; FLOW treats the packets of both directions of a flow alike.
     pub filter_type: FilterType,
@@ -140,13 +140,13 @@ pub struct TrafficRule {
     pub priority: u8,
     /// A packet that matches one of them matches the rule. 1 or more.
     pub traffic_filter: Vec<TrafficFilter>,
-    /// `action`
+    /// What happens to a packet that matches.
     pub action: TrafficRuleAction,
     /// None for DROP, two in a list for `DUPLICATE_DECAPSULATED` and `DUPLICATE_ENCAPSULATED`, else one. 1 to 2 of
     /// them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dst_interface: Option<OneOrMany<DestinationInterface>>,
-    /// Only an ACTIVE rule has an effect.
+    /// Whether it has an effect.
     pub state: RuleState,
 }
 
@@ -196,7 +196,7 @@ pub struct TrafficFilter {
 }
 
 words! {
-    /// Interface type.
+    /// How the destination is named.
     pub enum InterfaceType {
         Tunnel = "TUNNEL",
         Mac = "MAC",
@@ -208,9 +208,9 @@ words! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DestinationInterface {
-    /// `interfaceType`
+    /// How the destination is named.
     pub interface_type: InterfaceType,
-    /// The tunnel, for TUNNEL.
+    /// For TUNNEL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel_info: Option<TunnelInfo>,
     /// For MAC.
@@ -225,7 +225,7 @@ pub struct DestinationInterface {
 }
 
 words! {
-    /// Tunnel type.
+    /// Kind of tunnel.
     pub enum TunnelType {
         GtpU = "GTP_U",
         Gre = "GRE",
@@ -236,18 +236,18 @@ words! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TunnelInfo {
-    /// `tunnelType`
+    /// Kind of tunnel.
     pub tunnel_type: TunnelType,
-    /// `tunnelDstAddress`
+    /// Address of the far end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel_dst_address: Option<String>,
-    /// `tunnelSrcAddress`
+    /// Address of the near end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel_src_address: Option<String>,
 }
 
 words! {
-    /// Ip address type.
+    /// Which kind of address it answers with.
     pub enum IpAddressType {
         IpV6 = "IP_V6",
         IpV4 = "IP_V4",
@@ -258,38 +258,38 @@ words! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DnsRule {
-    /// `dnsRuleId`
+    /// The rule, as the application's package names it.
     pub dns_rule_id: String,
     /// The whole name.
     pub domain_name: String,
-    /// `ipAddressType`
+    /// Which kind of address it answers with.
     pub ip_address_type: IpAddressType,
     /// Of that type.
     pub ip_address: String,
     /// Seconds that an answer may be kept; without it for ever. From 0 to 9007199254740991.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u64>,
-    /// Only an ACTIVE rule has an effect.
+    /// Whether it has an effect.
     pub state: RuleState,
 }
 
-/// Timing caps.
+/// Where the node takes its time from.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TimingCaps {
-    /// A moment, counted from 1970-01-01T00:00:00Z.
+    /// When this was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_stamp: Option<TimeStamp>,
-    /// `ntpServers`
+    /// Servers of NTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ntp_servers: Option<Vec<NtpServer>>,
-    /// `ptpMasters`
+    /// Masters of PTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ptp_masters: Option<Vec<PtpMaster>>,
 }
 
 words! {
-    /// Ntp server addr type.
+    /// Whether it is named or addressed.
     pub enum NtpServerAddrType {
         IpAddress = "IP_ADDRESS",
         DnsName = "DNS_NAME",
@@ -297,7 +297,7 @@ words! {
 }
 
 words! {
-    /// Authentication option.
+    /// How its answers are authenticated.
     pub enum AuthenticationOption {
         None = "NONE",
         SymmetricKey = "SYMMETRIC_KEY",
@@ -305,34 +305,34 @@ words! {
     }
 }
 
-/// Ntp server.
+/// A server of NTP.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NtpServer {
-    /// `ntpServerAddrType`
+    /// Whether it is named or addressed.
     pub ntp_server_addr_type: NtpServerAddrType,
-    /// `ntpServerAddr`
+    /// Its name or its address.
     pub ntp_server_addr: String,
     /// As a power of two of seconds.
     pub min_polling_interval: u32,
     /// As a power of two of seconds.
     pub max_polling_interval: u32,
-    /// `localPriority`
+    /// Priority among the servers.
     pub local_priority: u32,
-    /// `authenticationOption`
+    /// How its answers are authenticated.
     pub authentication_option: AuthenticationOption,
     /// The key, for `SYMMETRIC_KEY`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authentication_key_num: Option<u32>,
 }
 
-/// Ptp master.
+/// A master of PTP.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PtpMaster {
-    /// `ptpMasterIpAddress`
+    /// Its address.
     pub ptp_master_ip_address: String,
-    /// `ptpMasterLocalPriority`
+    /// Priority among the masters.
     pub ptp_master_local_priority: u32,
     /// Delay requests it takes a second.
     pub delay_req_max_rate: u32,
@@ -362,12 +362,12 @@ pub struct CurrentTime {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AppInfo {
-    /// `appName`
+    /// Name of the application.
     pub app_name: String,
-    /// `appProvider`
+    /// Who provides the application.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_provider: Option<String>,
-    /// A category of services in some catalogue.
+    /// Category of the application.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_category: Option<CategoryRef>,
     /// The application's descriptor; required with `isInsByMec`.
@@ -376,7 +376,7 @@ pub struct AppInfo {
     /// Required with `isInsByMec`; else the node gives one when it is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_instance_id: Option<String>,
-    /// Where a service or an application is reached. Give one of the four; for REST give uris.
+    /// Where the application is reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<EndPointInfo>,
     /// Services without which it does not run; not for an application that has a descriptor.

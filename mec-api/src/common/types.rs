@@ -12,10 +12,10 @@ word! {
     pub struct ClientCredentialsType = "client_credentials";
 }
 
-/// Token request.
+/// Asks for a token with the client credentials grant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenRequest {
-    /// `grant_type`
+    /// The one grant there is.
     pub grant_type: ClientCredentialsType,
     /// Only where HTTP Basic is not used.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,22 +33,22 @@ word! {
     pub struct BearerType = "Bearer";
 }
 
-/// Token response.
+/// A token and how long it is good for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenResponse {
     /// A JSON Web Token signed with ES256.
     pub access_token: String,
-    /// `token_type`
+    /// How the token is sent.
     pub token_type: BearerType,
     /// Seconds that it is good for. From 1 to 9007199254740991.
     pub expires_in: u64,
-    /// `scope`
+    /// What the token is for, where that is less than was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
 }
 
 words! {
-    /// Token error kind.
+    /// What is wrong, as a word for programs.
     pub enum TokenErrorKind {
         InvalidRequest = "invalid_request",
         InvalidClient = "invalid_client",
@@ -59,15 +59,15 @@ words! {
     }
 }
 
-/// Token error.
+/// Why there is no token (RFC 6749, section 5.2).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenError {
-    /// `error`
+    /// What is wrong, as a word for programs.
     pub error: TokenErrorKind,
-    /// `error_description`
+    /// What is wrong, as a sentence for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_description: Option<String>,
-    /// `error_uri`
+    /// Where more is said about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_uri: Option<String>,
 }
@@ -90,7 +90,7 @@ pub struct ProblemDetails {
     pub instance: Option<String>,
 }
 
-/// Link type.
+/// A link.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinkType {
     /// Where it leads.
@@ -100,7 +100,7 @@ pub struct LinkType {
 /// Links of a resource; only in answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SelfLinks {
-    /// Link type.
+    /// The resource itself.
     #[serde(rename = "self")]
     pub itself: LinkType,
 }
@@ -118,13 +118,13 @@ pub struct SubscriptionLink {
     pub rel: Option<String>,
 }
 
-/// Subscription links.
+/// Links of a list of subscriptions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubscriptionLinks {
-    /// Link type.
+    /// The list itself.
     #[serde(rename = "self")]
     pub itself: LinkType,
-    /// `subscriptions`
+    /// One link a subscription.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscriptions: Option<Vec<SubscriptionLink>>,
 }
@@ -132,7 +132,7 @@ pub struct SubscriptionLinks {
 /// The caller's subscriptions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubscriptionLinkList {
-    /// Subscription links.
+    /// Links to the list and to each subscription.
     #[serde(rename = "_links")]
     pub links: SubscriptionLinks,
 }
@@ -149,10 +149,10 @@ pub struct WebsockNotifConfig {
     pub websocket_uri: Option<String>,
 }
 
-/// Notification links.
+/// Links of a notification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NotificationLinks {
-    /// Link type.
+    /// The subscription that led to it.
     pub subscription: LinkType,
 }
 
@@ -165,9 +165,9 @@ word! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TestNotification {
-    /// `notificationType`
+    /// Kind of notification.
     pub notification_type: TestNotificationType,
-    /// Notification links.
+    /// Link to the subscription.
     #[serde(rename = "_links")]
     pub links: NotificationLinks,
 }
@@ -181,12 +181,12 @@ word! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExpiryNotification {
-    /// `notificationType`
+    /// Kind of notification.
     pub notification_type: ExpiryNotificationType,
-    /// Notification links.
+    /// Link to the subscription.
     #[serde(rename = "_links")]
     pub links: NotificationLinks,
-    /// A moment, counted from 1970-01-01T00:00:00Z.
+    /// When the subscription ends.
     pub expiry_deadline: TimeStamp,
 }
 
@@ -194,9 +194,9 @@ pub struct ExpiryNotification {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TimeStamp {
-    /// `seconds`
+    /// Whole seconds.
     pub seconds: u32,
-    /// From 0 to 999999999.
+    /// Nanoseconds beyond the whole seconds. From 0 to 999999999.
     pub nano_seconds: u32,
 }
 
@@ -205,20 +205,20 @@ pub struct TimeStamp {
 pub struct CategoryRef {
     /// The catalogue.
     pub href: String,
-    /// `id`
+    /// The category in the catalogue.
     pub id: String,
-    /// `name`
+    /// Name of the category.
     pub name: String,
-    /// `version`
+    /// Version of the category.
     pub version: String,
 }
 
-/// Address.
+/// An address with a port.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Address {
     /// An IP address or a name.
     pub host: String,
-    /// `port`
+    /// Port number.
     pub port: u16,
 }
 
@@ -231,7 +231,7 @@ pub struct EndPointInfo {
     /// Names in the DNS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fqdn: Option<Vec<String>>,
-    /// `addresses`
+    /// Addresses with their ports.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub addresses: Option<Vec<Address>>,
     /// Anything else; what it means is between the applications.
@@ -253,7 +253,7 @@ words! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OAuth2Info {
-    /// 1 or more.
+    /// The grants that lead to a token. 1 or more.
     pub grant_types: Vec<GrantType>,
     /// Where tokens are issued.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -294,9 +294,9 @@ words! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TransportDescriptor {
-    /// `name`
+    /// Name of the transport.
     pub name: String,
-    /// `description`
+    /// What the transport is, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// How messages travel.
@@ -305,9 +305,9 @@ pub struct TransportDescriptor {
     pub protocol: String,
     /// Of the protocol.
     pub version: String,
-    /// How a transport is protected; empty when it is open.
+    /// How it is protected.
     pub security: SecurityInfo,
-    /// `implSpecificInfo`
+    /// What else is to be known about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub impl_specific_info: Option<Map<String, Value>>,
 }
@@ -315,11 +315,11 @@ pub struct TransportDescriptor {
 /// A transport with the forms it is used with. Entries that share a label make up one acceptable group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TransportDependency {
-    /// A transport that an application can use.
+    /// The transport.
     pub transport: TransportDescriptor,
-    /// 1 or more.
+    /// Forms of messages, each of which will do. 1 or more.
     pub serializers: Vec<SerializerType>,
-    /// 1 or more.
+    /// Groups that the entry belongs to. 1 or more.
     pub labels: Vec<String>,
 }
 
@@ -327,12 +327,12 @@ pub struct TransportDependency {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceDependency {
-    /// `serName`
+    /// Name of the service.
     pub ser_name: String,
-    /// A category of services in some catalogue.
+    /// Category of the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ser_category: Option<CategoryRef>,
-    /// `version`
+    /// Version of the service.
     pub version: String,
     /// Without it, REST with JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -346,8 +346,8 @@ pub struct ServiceDependency {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FeatureDependency {
-    /// `featureName`
+    /// Name of the feature.
     pub feature_name: String,
-    /// `version`
+    /// Version of the feature.
     pub version: String,
 }

@@ -57,12 +57,12 @@ pub struct ServiceInfo {
     /// One of the node's transports; only in requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transport_id: Option<String>,
-    /// How a service is reached.
+    /// A transport that the application brings itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transport_info: Option<TransportInfo>,
-    /// How a service writes its messages.
+    /// How it writes its messages.
     pub serializer: SerializerType,
-    /// What counts as near. On a single node, everything but `MEC_SYSTEM` is the node itself.
+    /// How far away it is meant to be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope_of_locality: Option<LocalityType>,
     /// Whether only applications in the same locality may consume it. Without it `true`.
@@ -75,7 +75,7 @@ pub struct ServiceInfo {
     /// 9007199254740991.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub liveness_interval: Option<u64>,
-    /// Links of a service; only in answers.
+    /// Links of the service; only in answers.
     #[serde(rename = "_links", skip_serializing_if = "Option::is_none")]
     pub links: Option<ServiceLinks>,
 }
@@ -83,10 +83,10 @@ pub struct ServiceInfo {
 /// Links of a service; only in answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceLinks {
-    /// Link type.
+    /// The service itself.
     #[serde(rename = "self")]
     pub itself: LinkType,
-    /// Link type.
+    /// Where heartbeats go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub liveness: Option<LinkType>,
 }
@@ -95,11 +95,11 @@ pub struct ServiceLinks {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TransportInfo {
-    /// `id`
+    /// The transport, as `transportId` names it.
     pub id: String,
-    /// `name`
+    /// Name of the transport.
     pub name: String,
-    /// `description`
+    /// What the transport is, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// How messages travel.
@@ -108,22 +108,22 @@ pub struct TransportInfo {
     pub protocol: String,
     /// Of the protocol.
     pub version: String,
-    /// Where a service or an application is reached. Give one of the four; for REST give uris.
+    /// Where it is reached.
     pub endpoint: EndPointInfo,
-    /// How a transport is protected; empty when it is open.
+    /// How it is protected.
     pub security: SecurityInfo,
     /// What else a consumer needs, such as topics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub impl_specific_info: Option<Map<String, Value>>,
 }
 
-/// Service liveness info.
+/// When a service last said that it lives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceLivenessInfo {
-    /// INACTIVE by its application's own word, SUSPENDED because its heartbeats stay away.
+    /// State of the service.
     pub state: ServiceState,
-    /// A moment, counted from 1970-01-01T00:00:00Z.
+    /// When the last heartbeat came.
     pub time_stamp: TimeStamp,
     /// Seconds between heartbeats, as the node decided. From 0 to 9007199254740991.
     pub interval: u64,
@@ -134,10 +134,10 @@ word! {
     pub struct ActiveState = "ACTIVE";
 }
 
-/// Service liveness update.
+/// A heartbeat.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceLivenessUpdate {
-    /// `state`
+    /// The one thing that a heartbeat says.
     pub state: ActiveState,
 }
 
@@ -146,28 +146,27 @@ word! {
     pub struct SerAvailabilityNotificationSubscriptionType = "SerAvailabilityNotificationSubscription";
 }
 
-/// Ser availability notification subscription.
+/// Asks to hear of services that come, go and change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SerAvailabilityNotificationSubscription {
-    /// `subscriptionType`
+    /// Kind of subscription.
     pub subscription_type: SerAvailabilityNotificationSubscriptionType,
     /// Where to POST to; absolute, without user, query and fragment.
     pub callback_reference: String,
-    /// Which services to hear of; all that is given has to hold, and nothing given means every service. At most one
-    /// of `serInstanceIds`, `serNames` and `serCategories`.
+    /// Which services are of interest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filtering_criteria: Option<FilteringCriteria>,
-    /// A moment, counted from 1970-01-01T00:00:00Z.
+    /// When the subscription ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expiry_deadline: Option<TimeStamp>,
     /// Asks for one notification at once; only in requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_test_notification: Option<bool>,
-    /// Notifications over a WebSocket, for an application that cannot be called.
+    /// A WebSocket instead of calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub websock_notif_config: Option<WebsockNotifConfig>,
-    /// Links of a resource; only in answers.
+    /// Link to the subscription; only in answers.
     #[serde(rename = "_links", skip_serializing_if = "Option::is_none")]
     pub links: Option<SelfLinks>,
 }
@@ -177,19 +176,19 @@ pub struct SerAvailabilityNotificationSubscription {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FilteringCriteria {
-    /// `serInstanceIds`
+    /// Services with one of these ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ser_instance_ids: Option<Vec<SerInstanceId>>,
-    /// `serNames`
+    /// Services with one of these names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ser_names: Option<Vec<SerName>>,
-    /// `serCategories`
+    /// Services of one of these categories.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ser_categories: Option<Vec<CategoryRef>>,
     /// After the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub states: Option<Vec<ServiceState>>,
-    /// `isLocal`
+    /// Services in the subscriber's locality (true), or outside (false).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_local: Option<bool>,
 }
@@ -199,15 +198,15 @@ word! {
     pub struct SerAvailabilityNotificationType = "SerAvailabilityNotification";
 }
 
-/// Service availability notification.
+/// Says which services came, went or changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceAvailabilityNotification {
-    /// `notificationType`
+    /// Kind of notification.
     pub notification_type: SerAvailabilityNotificationType,
-    /// `serviceReferences`
+    /// The services.
     pub service_references: Vec<ServiceReference>,
-    /// Notification links.
+    /// Link to the subscription.
     #[serde(rename = "_links")]
     pub links: NotificationLinks,
 }
@@ -226,14 +225,14 @@ words! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceReference {
-    /// Link type.
+    /// Link to the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkType>,
-    /// A service, as its application names it.
+    /// Name of the service.
     pub ser_name: SerName,
-    /// A service, as the node names it.
+    /// The service, as the node names it.
     pub ser_instance_id: SerInstanceId,
-    /// INACTIVE by its application's own word, SUSPENDED because its heartbeats stay away.
+    /// Its state after the change.
     pub state: ServiceState,
     /// `STATE_CHANGED` means only the state; `ATTRIBUTES_CHANGED` anything else, perhaps the state too.
     pub change_type: ChangeType,

@@ -1,4 +1,10 @@
 //! The examples of the documents are what the types take and give.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod schemas;
 
