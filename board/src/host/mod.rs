@@ -8,6 +8,7 @@ mod broker;
 mod daemon;
 mod folder;
 mod place;
+mod seed;
 mod signals;
 
 use std::ffi::OsString;
@@ -91,12 +92,6 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             "--tpm swtpm is not there yet: keys are files until measured trust is built; use --tpm none"
         );
     }
-    if let Some(seed) = &options.seed {
-        bail!(
-            "--seed {} is not taken yet: this edged keeps no fixtures of MEC 011; make instances with edgectl run",
-            seed.display()
-        );
-    }
     if !rustix::process::geteuid().is_root() {
         bail!("a node makes namespaces, links and cgroups: run this as root");
     }
@@ -113,6 +108,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let place = Place::find()?;
     let folder = Folder::make(options.dir.as_deref(), &place)?;
     let config = folder.configure(&place, options)?;
+    if let Some(file) = &options.seed {
+        seed::plant(file, &config, &origin(&place, options))?;
+    }
     let mut host = Host::new(options, &programs, &folder, &place, config)?;
     let result = host.begin(&signals).and_then(|started| {
         if started {
@@ -124,6 +122,16 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let ended = host.end();
     drop(host);
     result.and(ended)
+}
+
+/// What clients reach the node by.
+fn origin(place: &Place, options: &Options) -> String {
+    let prefix = &options.prefix;
+    if options.plain_http {
+        format!("http://127.0.0.1:{}{prefix}", place.ports.http)
+    } else {
+        format!("https://127.0.0.1:{}{prefix}", place.ports.https)
+    }
 }
 
 struct Host<'a> {

@@ -163,11 +163,15 @@ impl Platform for Registry {
     }
 
     async fn confirm_ready(&self, instance: InstanceId) -> Result<(), Problem> {
-        if let Some(edged_mec::Application::Registered(_)) =
+        if let Some(edged_mec::Application::Registered(known)) =
             self.picture().applications.get(&instance)
         {
             // It runs elsewhere: there is nothing here that its word could open.
-            return Ok(());
+            return if known.running {
+                Ok(())
+            } else {
+                Err(Problem::conflict("the application instance does not run"))
+            };
         }
         self.wish(|reply| Wish::Confirm { instance, reply }).await
     }

@@ -7,6 +7,7 @@ use edged_notify::{Deliverer, Subscriptions};
 use edged_store::Store;
 
 use crate::Platform;
+use crate::package_management::Packages;
 use crate::query::MarkerKey;
 use crate::service_management::Registry;
 use crate::termination::Terminations;
@@ -42,8 +43,12 @@ pub struct Mec<P> {
     pub facts: Facts,
     pub(crate) registry: Registry,
     pub(crate) terminations: Terminations,
+    /// Held while rules or allocations are read, changed and put back: of two writers with one If-Match one fails.
+    pub(crate) claiming: tokio::sync::Mutex<()>,
     /// What the markers of pages are signed with.
     pub marker: MarkerKey,
+    /// The packages of the node.
+    pub packages: Packages,
     store: Mutex<Store>,
 }
 
@@ -64,7 +69,9 @@ impl<P: Platform> Mec<P> {
             facts,
             registry: Registry::default(),
             terminations: Terminations::default(),
+            claiming: tokio::sync::Mutex::default(),
             marker,
+            packages: Packages::default(),
             store: Mutex::new(store),
         })
     }

@@ -27,6 +27,13 @@ pub struct Registration {
     /// Rules of an application that runs elsewhere, in force while it is registered.
     #[serde(default, skip_serializing_if = "Rules::is_empty")]
     pub rules: Rules,
+    /// Whether it is known to run; the rules of one that does not wait. Who registers runs.
+    #[serde(default = "runs")]
+    pub running: bool,
+}
+
+fn runs() -> bool {
+    true
 }
 
 impl Record for Registration {
@@ -90,7 +97,7 @@ impl Application {
     pub fn is_ready(&self) -> bool {
         match self {
             Self::Hosted { state, .. } => *state == InstanceState::Ready,
-            Self::Registered(_) => true,
+            Self::Registered(registration) => registration.running,
         }
     }
 }

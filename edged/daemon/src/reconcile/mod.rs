@@ -354,7 +354,7 @@ impl Reconciler {
         let elsewhere = self
             .registrations
             .values()
-            .filter(|registration| !self.instances.contains_key(&registration.id))
+            .filter(|it| it.running && !self.instances.contains_key(&it.id))
             .map(|registration| &registration.rules);
         let rules: Vec<&DnsRule> = ready
             .iter()

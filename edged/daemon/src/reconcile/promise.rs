@@ -251,7 +251,7 @@ impl Reconciler {
         let elsewhere = self
             .registrations
             .values()
-            .filter(|registration| !self.instances.contains_key(&registration.id))
+            .filter(|it| it.running && !self.instances.contains_key(&it.id))
             .map(|registration| (&registration.id, &registration.rules));
         for (owner, rules) in hosted.chain(elsewhere) {
             let active = rules.traffic.iter().filter(|rule| rule.active);

@@ -7,7 +7,7 @@ pub mod traffic;
 
 use std::sync::Arc;
 
-use edged_model::Rules;
+use edged_model::{InstanceId, Rules};
 use mec_api::app_support::{self, *};
 use mec_api::common::{LinkType, SelfLinks, WebsockNotifConfig};
 use mec_api::{ETag, Problem};
@@ -41,23 +41,38 @@ impl<P: Platform> AppSupport<P> {
         let application = self.application(caller, instance)?;
         self.0.subscription(BASE, Some(application.id()), id)
     }
+}
 
-    /// Puts changed rules in force. A rule in force answers to nobody while its application is not ready, so such a
-    /// change is refused instead of promised.
-    async fn put_in_force(
+impl<P: Platform> Mec<P> {
+    /// Changes one rule of an application: found, checked, replaced and put in force, one writer at a time.
+    ///
+    /// A rule in force answers to nobody while its application is not ready, so such a change is refused instead of
+    /// promised.
+    ///
+    /// # Errors
+    /// What `change` says, 403 while the application is not ready, 422 for what the kernel does not take.
+    pub async fn change_rules<T>(
         &self,
-        application: &Application,
-        rules: Rules,
-        active: bool,
-    ) -> Result<(), Problem> {
+        owner: &InstanceId,
+        change: impl FnOnce(&mut Rules) -> Result<(T, bool), Problem> + Send,
+    ) -> Result<T, Problem>
+    where
+        T: Send,
+    {
+        let _alone = self.claiming.lock().await;
+        let picture = self.platform.picture();
+        let application = picture.applications.get(owner).ok_or_else(|| {
+            Problem::not_found(format!("there is no application instance {owner}"))
+        })?;
+        let mut rules = application.rules().clone();
+        let (changed, active) = change(&mut rules)?;
         if active && !application.is_ready() {
             return Err(Problem::forbidden(format!(
-                "application instance {} is not ready, and its rules come into force when it is",
-                application.id()
+                "application instance {owner} is not ready, and its rules come into force when it is"
             )));
         }
-        let owner = application.id().clone();
-        self.0.platform.set_rules(owner, rules).await
+        self.platform.set_rules(owner.clone(), rules).await?;
+        Ok(changed)
     }
 }
 
@@ -112,10 +127,13 @@ impl<P: Platform> app_support::AppSupport for AppSupport<P> {
             ))),
             Confirmed::NothingPending => match application {
                 // Nothing waits for it, and nothing contradicts it (as ETSI's tests have it).
-                Application::Hosted { running: true, .. } | Application::Registered(_) => {
+                Application::Hosted { running: true, .. } => {
                     Ok(ConfirmTerminationAnswer::NoContent)
                 }
-                Application::Hosted { .. } => Err(Problem::conflict(
+                Application::Registered(known) if known.running => {
+                    Ok(ConfirmTerminationAnswer::NoContent)
+                }
+                _ => Err(Problem::conflict(
                     "the application instance does not run, so there is nothing to confirm",
                 )),
             },
@@ -236,18 +254,20 @@ impl<P: Platform> app_support::AppSupport for AppSupport<P> {
     ) -> Result<ReplaceTrafficRuleAnswer, Problem> {
         let application = self.application(&caller, &request.app_instance_id)?;
         let id = &request.traffic_rule_id;
-        let mut rules = application.rules().clone();
-        let place = rules.traffic.iter_mut().find(|rule| rule.id.as_str() == id);
-        let place = place.ok_or_else(|| unknown("traffic rule", id))?;
-        if let Some(condition) = &request.if_match {
-            condition.permits(&ETag::of(&traffic::write(place)))?;
-        }
         let new = traffic::read(id, &request.body)?;
         self.0.platform.feasible(&new)?;
         let body = traffic::write(&new);
-        let active = new.active;
-        *place = new;
-        self.put_in_force(&application, rules, active).await?;
+        let change = |rules: &mut Rules| {
+            let place = rules.traffic.iter_mut().find(|rule| rule.id.as_str() == id);
+            let place = place.ok_or_else(|| unknown("traffic rule", id))?;
+            if let Some(condition) = &request.if_match {
+                condition.permits(&ETag::of(&traffic::write(place)))?;
+            }
+            let active = new.active;
+            *place = new;
+            Ok(((), active))
+        };
+        self.0.change_rules(application.id(), change).await?;
         Ok(ReplaceTrafficRuleAnswer::Ok {
             etag: ETag::of(&body),
             body,
@@ -289,17 +309,19 @@ impl<P: Platform> app_support::AppSupport for AppSupport<P> {
     ) -> Result<ReplaceDnsRuleAnswer, Problem> {
         let application = self.application(&caller, &request.app_instance_id)?;
         let id = &request.dns_rule_id;
-        let mut rules = application.rules().clone();
-        let place = rules.dns.iter_mut().find(|rule| rule.id.as_str() == id);
-        let place = place.ok_or_else(|| unknown("DNS rule", id))?;
-        if let Some(condition) = &request.if_match {
-            condition.permits(&ETag::of(&dns::write(place)))?;
-        }
         let new = dns::read(id, &request.body)?;
         let body = dns::write(&new);
-        let active = new.active;
-        *place = new;
-        self.put_in_force(&application, rules, active).await?;
+        let change = |rules: &mut Rules| {
+            let place = rules.dns.iter_mut().find(|rule| rule.id.as_str() == id);
+            let place = place.ok_or_else(|| unknown("DNS rule", id))?;
+            if let Some(condition) = &request.if_match {
+                condition.permits(&ETag::of(&dns::write(place)))?;
+            }
+            let active = new.active;
+            *place = new;
+            Ok(((), active))
+        };
+        self.0.change_rules(application.id(), change).await?;
         Ok(ReplaceDnsRuleAnswer::Ok {
             etag: ETag::of(&body),
             body,

@@ -74,7 +74,12 @@ pub fn read(
     info.app_instance_id = Some(id.to_string());
     let info = serde_json::to_value(&info)
         .map_err(|_| Problem::bad_request("the registration cannot be written as JSON"))?;
-    Ok(Registration { id, info, rules })
+    Ok(Registration {
+        id,
+        info,
+        rules,
+        running: true,
+    })
 }
 
 /// A registration that the caller may see.

@@ -189,6 +189,7 @@ impl<P: Platform> bandwidth::Bandwidth for Bandwidth<P> {
         caller: Caller,
         request: ReplaceAllocation,
     ) -> Result<ReplaceAllocationAnswer, Problem> {
+        let _alone = self.0.claiming.lock().await;
         let found = self.find(&caller, &request.allocation_id)?;
         let old = shown(&found)?;
         unchanged(request.if_match.as_ref(), &old)?;
@@ -205,6 +206,7 @@ impl<P: Platform> bandwidth::Bandwidth for Bandwidth<P> {
         caller: Caller,
         request: ChangeAllocation,
     ) -> Result<ChangeAllocationAnswer, Problem> {
+        let _alone = self.0.claiming.lock().await;
         let found = self.find(&caller, &request.allocation_id)?;
         let mut info = shown(&found)?;
         unchanged(request.if_match.as_ref(), &info)?;

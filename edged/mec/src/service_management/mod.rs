@@ -35,6 +35,7 @@ use tokio::sync::Mutex;
 
 use crate::{Caller, Mec, Picture, Platform, RegisteredService};
 use filter::Filter;
+pub(crate) use intake::kept;
 pub use liveness::watch_heartbeats;
 use liveness::{Beats, with_state};
 pub(crate) use news::tell;
