@@ -15,6 +15,7 @@ pub mod fixture;
 mod news;
 mod node;
 pub mod package_management;
+pub mod package_management;
 mod platform;
 pub mod query;
 mod routes;

@@ -8,6 +8,7 @@ use edged_store::Store;
 
 use crate::Platform;
 use crate::package_management::Packages;
+use crate::package_management::Packages;
 use crate::query::MarkerKey;
 use crate::service_management::Registry;
 use crate::termination::Terminations;
@@ -49,6 +50,8 @@ pub struct Mec<P> {
     pub marker: MarkerKey,
     /// The packages of the node.
     pub packages: Packages,
+    /// The packages of the node.
+    pub packages: Packages,
     store: Mutex<Store>,
 }
 
@@ -71,6 +74,7 @@ impl<P: Platform> Mec<P> {
             terminations: Terminations::default(),
             claiming: tokio::sync::Mutex::default(),
             marker,
+            packages: Packages::default(),
             packages: Packages::default(),
             store: Mutex::new(store),
         })
