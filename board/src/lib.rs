@@ -1,8 +1,8 @@
 //! `cargo board`: the one door for everything a person does with this repository.
 //!
-//! For: a node on this machine (`host`), the main job in front of your eyes (`demo`), every test (`test`) and every
-//! measurement (`bench`). Refuses: to ship. Nothing here runs on a device, and no device crate depends on this one;
-//! the tests do, for [`client::Node`].
+//! For: a node on this machine (`host`), the main job in front of your eyes (`demo`), every test (`test`), every
+//! measurement (`bench`), and the code of mec-api/ from the documents of openapi/ (`generate`). Refuses: to ship.
+//! Nothing here runs on a device, and no device crate depends on this one; the tests do, for [`client::Node`].
 //!
 //! Synchronous and single-threaded, with few dependencies, so that it builds in seconds. Programs of the machine are
 //! called by name and installed by [`install`] first.
