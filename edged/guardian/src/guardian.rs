@@ -1,6 +1,6 @@
 //! What each command does to the kernel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
@@ -12,16 +12,14 @@ use std::process::Child;
 use edged_config::{Config, NetworkError};
 use edged_model::{InstanceId, Lease, LeaseNumber};
 use edged_protocol::Refusal;
-use edged_protocol::guardian::{Abilities, Command, OwnedRule, Policy, Reply};
+use edged_protocol::guardian::{Abilities, Command, Policy, Reply};
 
 use crate::abilities::{self, AbilityError};
-use crate::conntrack;
 use crate::link::Link;
 use crate::netlink::{Netlink, NetlinkError};
 use crate::nft::{self, NftError};
 use crate::opening::Opening;
-use crate::ruleset::traffic::{Traffic, leads_flows};
-use crate::ruleset::{PolicyError, Ruleset, SHAPED, There};
+use crate::ruleset::{MORE, PolicyError, Ruleset, Written};
 use crate::shape::{ShapeError, Shaper};
 use crate::sysctl::{Sysctl, SysctlError};
 use crate::watch::Watch;
@@ -82,26 +80,29 @@ impl GuardianError {
 
 /// The kernel's network, as far as it is ours.
 pub struct Guardian {
-    ruleset: Ruleset,
+    pub(crate) ruleset: Ruleset,
     netns: PathBuf,
-    netlink: Netlink,
+    pub(crate) netlink: Netlink,
     sysctl: Sysctl,
-    watch: Watch,
+    pub(crate) watch: Watch,
     shaper: Shaper,
     /// The last policy loaded by this process: what the kernel should have.
-    loaded: Option<Loaded>,
+    pub(crate) loaded: Option<Loaded>,
     /// What the kernel remembers to have opened for us; here too, because rules can be flushed.
     openings: BTreeSet<Opening>,
     /// Ways of traffic rules that this process has made; `None`: another may have made some.
-    ways: Option<Ways>,
+    pub(crate) ways: Option<Ways>,
     /// Processes that have done their work and have not ended yet.
-    leaving: Vec<Child>,
+    pub(crate) leaving: Vec<Child>,
 }
 
 /// A policy that is in the kernel.
-struct Loaded {
-    policy: Policy,
-    traffic: Traffic,
+pub(crate) struct Loaded {
+    pub(crate) policy: Policy,
+    /// What it was written as.
+    pub(crate) written: Written,
+    /// Whether nobody has changed rules since.
+    pub(crate) sure: bool,
 }
 
 impl Guardian {
@@ -144,6 +145,9 @@ impl Guardian {
                 // What is there is not known any more; connections that were led still are.
                 self.load(loaded.map(|loaded| loaded.policy).unwrap_or_default())?;
                 self.open_uplink()?;
+            } else if let Some(loaded) = &mut self.loaded {
+                // Other rules, most likely. If it was one of ours, the next policy is written whole.
+                loaded.sure = false;
             }
         }
         if changes.links {
@@ -229,8 +233,8 @@ impl Guardian {
         let mark = self.policy_mark()?;
         let policy = mark
             .as_deref()
-            // Links to come need the rates, which only their policy tells: it has to be said again.
-            .filter(|mark| self.shaper.is_told() || !mark.ends_with(SHAPED))
+            // Links to come need the rates and the ways, which only their policy tells: it has to be said again.
+            .filter(|mark| self.is_told() || !mark.ends_with(MORE))
             .and_then(|mark| self.ruleset.fingerprint_in(mark));
         Ok(Reply::Observed {
             links: places,
@@ -297,109 +301,9 @@ impl Guardian {
         Ok(())
     }
 
-    /// Puts a policy in the kernel; where a table of our name has other chains (another version's), makes it anew.
-    fn load(&mut self, policy: Policy) -> Result<(), GuardianError> {
-        let there = self.there()?;
-        let mut compiled = self.ruleset.compile(&policy, &there)?;
-        let ways = way::of(&compiled.traffic.courses);
-        let new = ways.clone().into_iter();
-        let new: Ways = new
-            .filter(|way| {
-                !self
-                    .ways
-                    .as_ref()
-                    .is_some_and(|had| had.get(&way.0) == Some(&way.1))
-            })
-            .collect();
-        // Before packets are marked for them; ways that are no longer wanted go after nobody is.
-        let made = way::make(&new, &self.ruleset, &mut self.netlink);
-        let done = made.map_err(GuardianError::from).and_then(|()| {
-            let Err(error) = self.transact(&compiled.text, "replace the rules") else {
-                return Ok(());
-            };
-            tracing::warn!(%error, "the table is made anew");
-            let nothing = There {
-                courses: compiled.traffic.courses.clone(),
-                ..There::default()
-            };
-            compiled = self.ruleset.compile(&policy, &nothing)?;
-            let anew = format!("{}{}", self.ruleset.removal(), compiled.text);
-            self.transact(&anew, "make the table anew")?;
-            self.open_uplink()
-        });
-        if let Err(error) = done {
-            // What is in force still leads by the ways that were there.
-            if let Some(had) = &self.ways {
-                way::remove_others(had, &self.ruleset, &mut self.netlink)?;
-            }
-            return Err(error);
-        }
-        if self.ways.as_ref() != Some(&ways) {
-            way::remove_others(&ways, &self.ruleset, &mut self.netlink)?;
-        }
-        self.ways = Some(ways);
-        let before = self.loaded.take();
-        self.begin_anew(before.as_ref().map(|loaded| &loaded.policy), &policy)?;
-        self.loaded = Some(Loaded {
-            policy,
-            traffic: compiled.traffic,
-        });
-        Ok(())
-    }
-
-    /// What the kernel has of traffic rules.
-    fn there(&mut self) -> Result<There, GuardianError> {
-        if let Some(loaded) = &self.loaded {
-            return Ok(There {
-                traffic: Some(loaded.traffic.clone()),
-                ..There::default()
-            });
-        }
-        let chains = nft::chains(&self.ruleset.addressing().prefix)?.into_iter();
-        Ok(There {
-            chains: chains.filter(|name| Traffic::is_chain(name)).collect(),
-            taken: way::there(&self.ruleset, &mut self.netlink)?,
-            ..There::default()
-        })
-    }
-
-    /// Lets connections begin anew that changed rules are about, where rules lead flows.
-    fn begin_anew(&self, before: Option<&Policy>, now: &Policy) -> Result<(), NetlinkError> {
-        let had = before.map_or(&[][..], |policy| &policy.rules);
-        let leads = |rules: &[OwnedRule]| rules.iter().any(|owned| leads_flows(&owned.rule));
-        if !leads(had) && !leads(&now.rules) {
-            return Ok(());
-        }
-        let key = |owned: &&OwnedRule| (owned.owner.clone(), owned.rule.id.clone());
-        let old: BTreeMap<_, _> = had.iter().map(|owned| (key(&owned), owned)).collect();
-        let new: BTreeMap<_, _> = now.rules.iter().map(|owned| (key(&owned), owned)).collect();
-        let gone = old
-            .iter()
-            .filter(|(key, rule)| new.get(*key) != Some(*rule));
-        let come = new
-            .iter()
-            .filter(|(key, rule)| old.get(*key) != Some(*rule));
-        let changed: Vec<&OwnedRule> = gone.chain(come).map(|(_, rule)| *rule).collect();
-        if !changed.is_empty() {
-            let count = conntrack::forget(&changed)?;
-            tracing::debug!(count, "connections begin anew");
-        }
-        Ok(())
-    }
-
-    /// Loads a transaction.
-    fn transact(&mut self, text: &str, operation: &'static str) -> Result<(), NftError> {
-        self.reap();
-        let leaving = nft::load(text, operation, &mut self.watch)?;
-        self.leaving.extend(leaving);
-        Ok(())
-    }
-
-    /// Buries processes that have ended; whether some are still on their way.
-    pub fn reap(&mut self) -> bool {
-        self.leaving
-            .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-        !self.leaving.is_empty()
+    /// Whether edged has said a policy to this process.
+    fn is_told(&self) -> bool {
+        self.shaper.is_told() && self.ways.is_some()
     }
 
     fn policy_mark(&self) -> Result<Option<String>, NftError> {
@@ -413,7 +317,7 @@ impl Guardian {
 
     /// Lets packets in by the uplink reach applications, and nothing else: what was closed is remembered and stays
     /// closed for everybody else by a rule that is there first.
-    fn open_uplink(&mut self) -> Result<(), GuardianError> {
+    pub(crate) fn open_uplink(&mut self) -> Result<(), GuardianError> {
         let known = nft::openings(&self.ruleset.addressing().prefix)?;
         let uplink = self.ruleset.uplink().map(str::to_owned);
         let uplink = uplink.as_deref();

@@ -23,6 +23,7 @@ pub mod abilities;
 pub mod conntrack;
 pub mod guardian;
 pub mod link;
+mod load;
 pub mod netlink;
 pub mod nfnetlink;
 pub mod nft;

@@ -14,9 +14,9 @@ const GROUP_NFTABLES: u32 = 7;
 /// `RTNLGRP_LINK` of linux/rtnetlink.h.
 const GROUP_LINK: u32 = 1;
 
-/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN` of linux/netfilter/nfnetlink.h and nf_tables.h: a transaction is done.
+/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN` of linux/netfilter/nfnetlink.h and `nf_tables.h`: a transaction is done.
 const NEW_GENERATION: u16 = 10 << 8 | 15;
-/// `NFTA_GEN_PROC_PID` of linux/netfilter/nf_tables.h: whose it was.
+/// `NFTA_GEN_PROC_PID` of linux/netfilter/`nf_tables.h`: whose it was.
 const GENERATION_PID: u16 = 2;
 
 /// Two sockets that the kernel writes its changes to. Of links only the news counts, the state is read; of rules also

@@ -8,7 +8,7 @@ use edged_config::Config;
 use edged_guardian::opening::Opening;
 use edged_guardian::ruleset::{PolicyError, Ruleset, There};
 use edged_model::{Lease, LeaseNumber, Protocol, PublishedPort};
-use edged_protocol::guardian::{AppPolicy, Policy};
+use edged_protocol::guardian::{Abilities, AppPolicy, OwnedRule, Policy};
 use proptest::prelude::*;
 
 fn config() -> Config {
@@ -155,6 +155,168 @@ fn a_mark_is_known_again_by_the_same_version_and_configuration_alone() {
     other.network.uplink = Some("eth1".to_owned());
     assert_eq!(Ruleset::of(&other).unwrap().fingerprint_in(&mark), None);
     assert_eq!(ruleset.fingerprint_in("policy"), None);
+}
+
+fn rule(id: usize, priority: u8, filter: &str, action: &str) -> OwnedRule {
+    let text = format!(
+        r#"{{"owner":"i2","rule":{{"id":"r{id}","filterType":"packet","priority":{priority},
+            "filters":[{filter}],"action":{action},"active":true}}}}"#
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+fn many(count: usize) -> Vec<OwnedRule> {
+    (0..count)
+        .map(|n| {
+            let filter = format!(r#"{{"destinationPort":["{}"]}}"#, n + 1);
+            rule(n, u8::try_from(n / 4).unwrap(), &filter, "\"drop\"")
+        })
+        .collect()
+}
+
+fn with(rules: Vec<OwnedRule>) -> Policy {
+    Policy {
+        apps: vec![app(2)],
+        rules,
+        ..Policy::default()
+    }
+}
+
+#[test]
+fn a_rule_is_written_in_the_kernels_words() {
+    let able = Abilities {
+        duplicate: true,
+        ..Abilities::default()
+    };
+    let ruleset = Ruleset::of(&config()).unwrap().able(able);
+    let lines = |filter: &str, action: &str, flow: bool| -> Vec<String> {
+        let mut owned = rule(1, 0, filter, action);
+        if flow {
+            owned.rule.filter_type = edged_model::FilterType::Flow;
+        }
+        let there = There::default();
+        let text = ruleset.compile(&with(vec![owned]), &there).unwrap().text;
+        let (_, start) = text.split_once("{\nchain t").unwrap();
+        let lines = start.lines().skip(1).take_while(|line| *line != "}");
+        lines
+            .map(|l| l.trim_end_matches(" comment \"i2 r1\"").to_owned())
+            .collect()
+    };
+    assert_eq!(
+        lines(
+            r#"{"source":["10.0.0.0/30","10.0.0.4","fd00::/126"],"sourcePort":["5-7","1","2"]}"#,
+            "\"drop\"",
+            false
+        ),
+        [
+            "meta nfproto ipv4 ip saddr 10.0.0.0-10.0.0.4 meta l4proto { 6, 17, 33, 132, 136 } th sport { 1-2, 5-7 } counter drop",
+            "meta nfproto ipv6 ip6 saddr fd00::-fd00::3 meta l4proto { 6, 17, 33, 132, 136 } th sport { 1-2, 5-7 } counter drop",
+        ]
+    );
+    assert_eq!(
+        lines(
+            r#"{"protocol":["tcp","icmp"],"destinationPort":["80"]}"#,
+            "\"passthrough\"",
+            true
+        ),
+        ["meta l4proto 6 ct original proto-dst 80 counter accept"]
+    );
+    assert_eq!(
+        lines("{}", r#"{"forward-encapsulated":{"ip":"10.0.0.9"}}"#, true),
+        [
+            "meta nfproto ipv4 ct direction original counter meta mark set 0xd8d91001 accept",
+            "meta nfproto ipv4 ct direction reply counter meta mark set 0xd8d92001 accept",
+        ]
+    );
+    assert_eq!(
+        lines(
+            r#"{"dscp":46}"#,
+            r#"{"duplicate-encapsulated":[{"ip":"fd00::1"},{"ip":"fd00::2"}]}"#,
+            false
+        ),
+        ["meta nfproto ipv6 ip6 dscp 46 counter meta mark set 0xd8d93001 accept"]
+    );
+}
+
+#[test]
+fn one_more_rule_writes_one_small_chain_however_many_there_are() {
+    let ruleset = Ruleset::of(&config()).unwrap();
+    let rules = many(1_000);
+    let mut fewer = rules.clone();
+    fewer.remove(500);
+    let first = ruleset.compile(&with(fewer), &There::default()).unwrap();
+    let there = There {
+        written: Some(first.written),
+        ..There::default()
+    };
+    let text = ruleset.compile(&with(rules), &there).unwrap().text;
+    let written = text.matches("counter drop").count();
+    assert!((1..=128).contains(&written), "{written} rules were written");
+    assert!(first.text.matches("counter drop").count() > 999);
+    // The chain that was there before, or the two that a new boundary parts, go.
+    assert!(
+        (1..=2).contains(&text.matches("delete chain").count()),
+        "{text}"
+    );
+    // What did not change is not touched.
+    assert!(
+        !text.contains("chain source") && !text.contains("hook"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_course_keeps_its_number_and_nobody_gets_one_that_was_given() {
+    let ruleset = Ruleset::of(&config()).unwrap();
+    let to = |n: usize, host: u8| {
+        rule(
+            n,
+            0,
+            "{}",
+            &format!(r#"{{"forward-encapsulated":{{"ip":"10.0.0.{host}"}}}}"#),
+        )
+    };
+    let first = ruleset
+        .compile(&with(vec![to(1, 1), to(2, 2)]), &There::default())
+        .unwrap();
+    let there = There {
+        written: Some(first.written),
+        ..There::default()
+    };
+    let second = ruleset
+        .compile(&with(vec![to(2, 2), to(3, 3)]), &there)
+        .unwrap();
+    assert!(
+        second
+            .text
+            .contains("delete element inet mec0 readdress4 { 0xd8d93001 }"),
+        "{}",
+        second.text
+    );
+    assert!(
+        second
+            .text
+            .contains("add element inet mec0 readdress4 { 0xd8d93003 : 10.0.0.3 }"),
+        "{}",
+        second.text
+    );
+    assert!(!second.text.contains("0xd8d93002 :"), "{}", second.text);
+}
+
+#[test]
+fn more_rules_than_there_is_room_for_are_refused_by_name() {
+    let ruleset = Ruleset::of(&config()).unwrap();
+    assert!(
+        ruleset
+            .compile(&with(many(1_024)), &There::default())
+            .is_ok()
+    );
+    let mut rules = many(1_020);
+    rules.extend((0..5).map(|n| rule(2_000 + n, 255, "{}", "\"drop\"")));
+    let error = ruleset
+        .compile(&with(rules), &There::default())
+        .unwrap_err();
+    assert!(error.to_string().contains("r2004"), "{error}");
 }
 
 prop_compose! {

@@ -41,14 +41,13 @@ pub fn feasible(rule: &TrafficRule, abilities: &Abilities) -> Result<(), Infeasi
         member,
         reason,
     };
-    action(rule, abilities).map_err(infeasible)?;
+    action(rule, *abilities).map_err(infeasible)?;
     if rule.filters.is_empty() || rule.filters.len() > FILTERS_MAX {
         return Err(infeasible(("trafficFilter", "write 1 to 16 filters")));
     }
-    let filters = rule.filters.iter();
+    let mut filters = rule.filters.iter();
     filters
-        .map(|filter| judge(filter, rule, abilities))
-        .collect::<Result<(), Reason>>()
+        .try_for_each(|filter| judge(filter, rule, *abilities))
         .map_err(infeasible)
 }
 
@@ -154,7 +153,7 @@ pub fn family(action: &TrafficAction) -> Option<bool> {
     }
 }
 
-fn action(rule: &TrafficRule, abilities: &Abilities) -> Result<(), Reason> {
+fn action(rule: &TrafficRule, abilities: Abilities) -> Result<(), Reason> {
     match rule.action {
         TrafficAction::Drop | TrafficAction::Passthrough => Ok(()),
         TrafficAction::ForwardDecapsulated(to) | TrafficAction::ForwardEncapsulated(to) => {
@@ -183,7 +182,7 @@ fn action(rule: &TrafficRule, abilities: &Abilities) -> Result<(), Reason> {
     }
 }
 
-fn destination(to: Destination, abilities: &Abilities) -> Result<(), Reason> {
+fn destination(to: Destination, abilities: Abilities) -> Result<(), Reason> {
     match to {
         Destination::Ip(address) if is_one_host(address) => Ok(()),
         Destination::Ip(_) => Err((
@@ -213,7 +212,7 @@ fn destination(to: Destination, abilities: &Abilities) -> Result<(), Reason> {
     }
 }
 
-fn tunnel(ends: TunnelEnds, abilities: &Abilities) -> Result<(), Reason> {
+fn tunnel(ends: TunnelEnds, abilities: Abilities) -> Result<(), Reason> {
     match ends.kind {
         // TS 29.281, 5.1: a packet of a user has the endpoint's identifier, and MEC 011 has no member for it.
         TunnelKind::GtpU => Err((
@@ -256,7 +255,7 @@ fn is_one_host(address: IpAddr) -> bool {
     }
 }
 
-fn judge(filter: &TrafficFilter, rule: &TrafficRule, abilities: &Abilities) -> Result<(), Reason> {
+fn judge(filter: &TrafficFilter, rule: &TrafficRule, abilities: Abilities) -> Result<(), Reason> {
     if let Some((name, _)) = lists(filter)
         .into_iter()
         .find(|(_, length)| *length > VALUES_MAX)
@@ -317,7 +316,7 @@ fn judge(filter: &TrafficFilter, rule: &TrafficRule, abilities: &Abilities) -> R
 }
 
 /// Taking packets out of a tunnel in transit.
-fn decapsulation(abilities: &Abilities) -> Reason {
+fn decapsulation(abilities: Abilities) -> Reason {
     if abilities.gre {
         (
             "action",
@@ -336,4 +335,175 @@ fn inner_family(filter: &TrafficFilter) -> bool {
     [true, false]
         .into_iter()
         .any(|v4| has(&filter.source, v4) && has(&filter.destination, v4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABLE: Abilities = Abilities {
+        gre: true,
+        gtp: false,
+        duplicate: true,
+        neighbour: true,
+        bandwidth: true,
+    };
+
+    fn rule(kind: &str, filters: &str, action: &str) -> TrafficRule {
+        let text = format!(
+            r#"{{"id":"x","filterType":"{kind}","priority":1,"filters":{filters},"action":{action},"active":true}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn to(ip: &str) -> String {
+        format!(r#"{{"forward-encapsulated":{{"ip":"{ip}"}}}}"#)
+    }
+
+    fn into(kind: &str, source: &str) -> String {
+        format!(
+            r#"{{"forward-encapsulated":{{"tunnel":{{"kind":"{kind}","source":"{source}","destination":"192.0.2.2"}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn what_this_box_can_keep_is_kept() {
+        for (filters, action) in [
+            ("[{}]", "\"drop\"".to_owned()),
+            (
+                r#"[{"source":["10.0.0.0/8","fd00::/8"],"dscp":46}]"#,
+                "\"passthrough\"".to_owned(),
+            ),
+            (r#"[{"trafficClass":184}]"#, to("fd00::1")),
+            (
+                r#"[{"tunnelSource":["192.0.2.1"],"source":["fd00::1"]}]"#,
+                to("10.0.0.1"),
+            ),
+            ("[{}]", into("gre", "192.0.2.1")),
+            (
+                "[{}]",
+                r#"{"forward-encapsulated":{"mac":{"destination":"02:00:00:00:00:01"}}}"#
+                    .to_owned(),
+            ),
+            (
+                "[{}]",
+                r#"{"duplicate-decapsulated":[{"ip":"10.0.0.1"},{"ip":"10.0.0.2"}]}"#.to_owned(),
+            ),
+        ] {
+            assert_eq!(
+                feasible(&rule("packet", filters, &action), &ABLE),
+                Ok(()),
+                "{filters} {action}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_it_cannot_is_named_by_member() {
+        let drop = "\"drop\"".to_owned();
+        let long = format!(
+            "[{{\"destinationPort\":[{}]}}]",
+            vec!["\"1\""; 65].join(",")
+        );
+        let mac = |station: &str| format!(r#"{{"forward-encapsulated":{{"mac":{station}}}}}"#);
+        for (member, filters, action) in [
+            ("qCI", r#"[{"qci":9}]"#, drop.clone()),
+            ("tag", r#"[{"tag":["a"]}]"#, drop.clone()),
+            ("trafficFilter", "[]", drop.clone()),
+            ("dstPort", &long, drop.clone()),
+            (
+                "protocol",
+                r#"[{"protocol":["icmp"],"sourcePort":["1"]}]"#,
+                drop.clone(),
+            ),
+            (
+                "trafficFilter",
+                r#"[{"source":["10.0.0.1"],"destination":["fd00::1"]}]"#,
+                drop.clone(),
+            ),
+            (
+                "trafficFilter",
+                r#"[{"source":["10.0.0.1"],"trafficClass":1}]"#,
+                drop.clone(),
+            ),
+            (
+                "dstInterface",
+                r#"[{"source":["10.0.0.1"]}]"#,
+                to("fd00::1"),
+            ),
+            ("dstIpAddress", "[{}]", to("127.0.0.1")),
+            ("dstIpAddress", "[{}]", to("224.0.0.1")),
+            ("dstIpAddress", "[{}]", to("0.0.0.0")),
+            ("dstIpAddress", "[{}]", to("::ffff:10.0.0.1")),
+            ("dstIpAddress", "[{}]", to("fe80::1")),
+            ("tunnelType", "[{}]", into("gtp-u", "192.0.2.1")),
+            ("tunnelInfo", "[{}]", into("gre", "fd00::1")),
+            (
+                "dstMacAddress",
+                "[{}]",
+                mac(r#"{"destination":"01:00:00:00:00:01"}"#),
+            ),
+            (
+                "srcMacAddress",
+                "[{}]",
+                mac(r#"{"source":"02:00:00:00:00:02","destination":"02:00:00:00:00:01"}"#),
+            ),
+            (
+                "dstIpAddress",
+                "[{}]",
+                r#"{"duplicate-encapsulated":[{"ip":"10.0.0.1"},{"ip":"fd00::1"}]}"#.to_owned(),
+            ),
+            (
+                "action",
+                r#"[{"tunnelSource":["10.0.0.1"]}]"#,
+                to("10.0.0.1").replace("encap", "decap"),
+            ),
+        ] {
+            let error = feasible(&rule("packet", filters, &action), &ABLE).unwrap_err();
+            assert_eq!(error.member, member, "{error}");
+        }
+        let inside = r#"[{"tunnelSource":["10.0.0.1"],"source":["10.0.0.2"]}]"#;
+        let error = feasible(&rule("flow", inside, &drop), &ABLE).unwrap_err();
+        assert_eq!(error.member, "filterType");
+    }
+
+    #[test]
+    fn what_the_kernel_lacks_is_told_in_one_sentence() {
+        let unable = Abilities::default();
+        for (action, sentence) in [
+            (
+                into("gre", "192.0.2.1"),
+                "traffic rule x cannot be kept on this box: its kernel has no GRE tunnels (tunnelType)",
+            ),
+            (
+                r#"{"duplicate-encapsulated":[{"ip":"10.0.0.1"},{"ip":"10.0.0.2"}]}"#.to_owned(),
+                "traffic rule x cannot be kept on this box: its kernel makes no copies of packets (action)",
+            ),
+            (
+                r#"{"forward-encapsulated":{"mac":{"destination":"02:00:00:00:00:01"}}}"#
+                    .to_owned(),
+                "traffic rule x cannot be kept on this box: it has no uplink that neighbours could be on (dstMacAddress)",
+            ),
+        ] {
+            let error = feasible(&rule("flow", "[{}]", &action), &unable).unwrap_err();
+            assert_eq!(error.to_string(), sentence);
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_rules_and_values() {
+        let plain = rule("packet", "[{}]", "\"drop\"");
+        let in_force = vec![plain.clone(); RULES_MAX - 1];
+        assert_eq!(room([&plain], &in_force), Ok(()));
+        assert!(room([&plain, &plain], &in_force).is_err());
+        let ports = vec!["\"1\""; VALUES_MAX].join(",");
+        let full = rule(
+            "packet",
+            &format!("[{{\"sourcePort\":[{ports}]}}]"),
+            "\"drop\"",
+        );
+        let in_force = vec![full.clone(); VALUES_TOTAL_MAX / VALUES_MAX];
+        assert_eq!(room([&plain], &in_force), Ok(()));
+        assert!(room([&full], &in_force).is_err());
+    }
 }

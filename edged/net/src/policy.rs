@@ -132,4 +132,44 @@ mod tests {
         let one = policy(&[a.clone(), b.clone()]).fingerprint();
         assert_eq!(one, policy(&[b, a]).fingerprint());
     }
+
+    #[test]
+    fn rules_in_force_are_active_feasible_and_in_the_order_of_priority() {
+        let rule = |id: &str, priority: u8, rest: &str| {
+            format!(
+                r#"{{"id":"{id}","filterType":"flow","priority":{priority},"action":"drop",{rest}}}"#
+            )
+        };
+        let (on, off) = (
+            r#""filters":[{}],"active":true"#,
+            r#""filters":[{}],"active":false"#,
+        );
+        let rules = |list: &[String]| -> Rules {
+            serde_json::from_str(&format!(r#"{{"traffic":[{}]}}"#, list.join(","))).unwrap()
+        };
+        let one = rules(&[
+            rule("late", 9, on),
+            rule("off", 0, off),
+            rule("early", 1, on),
+        ]);
+        let impossible = r#""filters":[{"qci":1}],"active":true"#;
+        let two = rules(&[rule("b", 1, on), rule("never", 0, impossible)]);
+        let owners: [InstanceId; 2] = ["i1", "i2"].map(|id| id.parse().unwrap());
+        let order = |pairs: Vec<(&InstanceId, &Rules)>| -> Vec<String> {
+            let rules = rules_in_force(pairs, &Abilities::default());
+            rules
+                .iter()
+                .map(|owned| owned.rule.id.to_string())
+                .collect()
+        };
+        let expected = ["early", "b", "late"];
+        assert_eq!(
+            order(vec![(&owners[0], &one), (&owners[1], &two)]),
+            expected
+        );
+        assert_eq!(
+            order(vec![(&owners[1], &two), (&owners[0], &one)]),
+            expected
+        );
+    }
 }

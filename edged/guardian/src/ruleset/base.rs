@@ -13,18 +13,18 @@ use super::words::{Family, set};
 impl Ruleset {
     /// The chains and their rules, beside those of traffic rules.
     pub(super) fn chains(&self, policy: &Policy) -> Vec<(&'static str, Vec<String>)> {
-        let ruled = !policy.rules.is_empty();
+        let led = !policy.rules.is_empty();
         vec![
             ("source", self.source(policy)),
-            ("input", self.input(ruled)),
-            ("forward", self.forward(ruled)),
+            ("input", self.input(led)),
+            ("forward", self.forward(led)),
             ("gateway", self.gateway()),
             ("apps", apps()),
             ("requests", self.requests(policy)),
             ("replies", self.replies(policy)),
-            ("lead", self.lead(ruled)),
+            ("lead", lead(led)),
             ("publish", self.publish(policy, true)),
-            ("readdress", self.readdress(ruled)),
+            ("readdress", self.readdress(led)),
             ("publish_here", self.publish(policy, false)),
             ("leave", self.leave(policy)),
         ]
@@ -60,11 +60,11 @@ impl Ruleset {
         rules
     }
 
-    fn input(&self, ruled: bool) -> Vec<String> {
+    fn input(&self, led: bool) -> Vec<String> {
         let all = self.marks.all();
         let none =
             format!("meta mark {all} counter drop comment \"a rule leads nowhere on the box\"");
-        let mut rules = Vec::from_iter(ruled.then_some(none));
+        let mut rules = Vec::from_iter(led.then_some(none));
         rules.push(format!("iifname {} goto gateway", self.links()));
         rules
     }
@@ -90,10 +90,10 @@ impl Ruleset {
         rules
     }
 
-    fn forward(&self, ruled: bool) -> Vec<String> {
+    fn forward(&self, led: bool) -> Vec<String> {
         let links = self.links();
         let mut rules = Vec::new();
-        if ruled {
+        if led {
             for family in Family::ALL {
                 let (word, digit) = (family.word(), family.digit());
                 rules.push(format!("meta mark . {word} daddr @led{digit} accept"));
@@ -115,22 +115,9 @@ impl Ruleset {
         rules
     }
 
-    /// Where flows of traffic rules go: before ports are published, because the first translation is the only one.
-    fn lead(&self, ruled: bool) -> Vec<String> {
-        if !ruled {
-            return Vec::new();
-        }
-        Family::ALL
-            .map(|family| {
-                let (word, digit) = (family.word(), family.digit());
-                format!("dnat {word} to meta mark map @lead{digit}")
-            })
-            .into()
-    }
-
     /// Where single packets of traffic rules go.
-    fn readdress(&self, ruled: bool) -> Vec<String> {
-        if !ruled {
+    fn readdress(&self, led: bool) -> Vec<String> {
+        if !led {
             return Vec::new();
         }
         let packets = self.marks.kind(Kind::Packet);
@@ -270,6 +257,17 @@ impl Ruleset {
 }
 
 const PROTOCOLS: [(Protocol, &str); 2] = [(Protocol::Tcp, "tcp"), (Protocol::Udp, "udp")];
+
+/// Where flows of traffic rules go: before ports are published, because the first translation is the only one.
+fn lead(led: bool) -> Vec<String> {
+    let families = Family::ALL.into_iter().filter(|_| led);
+    families
+        .map(|family| {
+            let (word, digit) = (family.word(), family.digit());
+            format!("dnat {word} to meta mark map @lead{digit}")
+        })
+        .collect()
+}
 
 /// Everything that a link of ours has an end of: its request, its reply, or its end.
 fn apps() -> Vec<String> {

@@ -97,15 +97,27 @@ pub fn number(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A packet of a flow, in the direction of its first.
-    Flow = 0x1000,
+    Flow,
     /// A packet of a flow, in the other direction: it goes its own way, and is let through.
-    Answer = 0x2000,
+    Answer,
     /// A packet by itself.
-    Packet = 0x3000,
+    Packet,
     /// A packet that a route of its own leads.
-    Routed = 0x4000,
+    Routed,
     /// An answer to a packet that a route of its own has led.
-    RoutedAnswer = 0x5000,
+    RoutedAnswer,
+}
+
+impl Kind {
+    fn bits(self) -> u32 {
+        match self {
+            Self::Flow => 0x1000,
+            Self::Answer => 0x2000,
+            Self::Packet => 0x3000,
+            Self::Routed => 0x4000,
+            Self::RoutedAnswer => 0x5000,
+        }
+    }
 }
 
 /// The marks of a box: `0xPPPPKNNN`, P from the prefix, K the kind, N the number.
@@ -127,7 +139,7 @@ impl Marks {
 
     /// The mark of a number.
     pub fn mark(self, kind: Kind, number: u16) -> u32 {
-        self.0 | kind as u32 | u32::from(number & Self::NUMBERS)
+        self.0 | kind.bits() | u32::from(number & Self::NUMBERS)
     }
 
     /// The number of a course in a mark, where it is one of ours.

@@ -22,10 +22,10 @@ use std::net::IpAddr;
 use edged_config::{Addressing, Config, NetworkError};
 use edged_model::Lease;
 use edged_net::Infeasible;
-use edged_protocol::guardian::{Abilities, Policy};
+use edged_protocol::guardian::{Abilities, OwnedRule, Policy};
 
 use crate::opening::Opening;
-use course::{Courses, Marks, Way};
+use course::{Course, Courses, Marks, Way};
 use traffic::Traffic;
 use words::{Family, line};
 
@@ -55,12 +55,21 @@ pub enum PolicyError {
     Rule(#[from] Infeasible),
 }
 
-/// What the kernel has of traffic rules, as far as it is known.
+/// What a transaction has put in the kernel.
+#[derive(Debug, Clone, Default)]
+pub struct Written {
+    /// The chains that are there whatever the policy is, and their rules.
+    chains: Vec<(&'static str, Vec<String>)>,
+    /// Traffic rules.
+    pub traffic: Traffic,
+}
+
+/// What the kernel has, as far as it is known.
 #[derive(Debug, Clone, Default)]
 pub struct There {
     /// What this process has loaded; `None`: somebody else has, or something was changed since.
-    pub traffic: Option<Traffic>,
-    /// Courses that have numbers, where `traffic` does not say so.
+    pub written: Option<Written>,
+    /// Courses that have numbers, where `written` does not say so.
     pub courses: Courses,
     /// Chains of rules that may be there.
     pub chains: BTreeSet<String>,
@@ -73,12 +82,17 @@ pub struct There {
 pub struct Compiled {
     /// The transaction.
     pub text: String,
-    /// What the kernel has of traffic rules after it.
-    pub traffic: Traffic,
+    /// What the kernel has after it.
+    pub written: Written,
 }
 
-/// How the comment of a policy ends that has bandwidth, which is not in the rules.
-pub const SHAPED: &str = " shaped";
+/// How the comment of a policy ends that has more than rules: bandwidth, or ways of traffic rules.
+pub const MORE: &str = " and more";
+
+/// A policy whose text shows how traffic rules are written.
+const SAMPLE: &str = r#"{"apps":[],"rules":[{"owner":"o","rule":{"id":"r","filterType":"flow","priority":0,
+    "filters":[{"destination":["192.0.2.1"],"destinationPort":["1"],"dscp":1}],
+    "action":{"duplicate-encapsulated":[{"ip":"192.0.2.2"},{"ip":"192.0.2.3"}]},"active":true}}]}"#;
 
 /// What every ruleset of this box has in common.
 #[derive(Debug, Clone)]
@@ -89,6 +103,8 @@ pub struct Ruleset {
     http_port: u16,
     marks: Marks,
     abilities: Abilities,
+    /// See [`Ruleset::base`].
+    base: u64,
 }
 
 impl Ruleset {
@@ -99,20 +115,27 @@ impl Ruleset {
             neighbour: config.network.uplink.is_some(),
             ..Abilities::default()
         };
-        Ok(Self {
+        let ruleset = Self {
+            base: 0,
             marks: Marks::of(&addressing.prefix),
             abilities,
             addressing,
             uplink: config.network.uplink.clone(),
             mqtt_port: config.mqtt.app_port,
             http_port: config.http.app_port,
-        })
+        };
+        Ok(ruleset.based())
+    }
+
+    fn based(self) -> Self {
+        let base = self.base();
+        Self { base, ..self }
     }
 
     /// The same for a kernel that can this.
     #[must_use]
     pub fn able(self, abilities: Abilities) -> Self {
-        Self { abilities, ..self }
+        Self { abilities, ..self }.based()
     }
 
     /// What the kernel can.
@@ -165,28 +188,31 @@ impl Ruleset {
     /// The comment by which the kernel remembers a policy: its fingerprint, and that of the rules around it, so that
     /// a guardian of another version or configuration does not take old rules for its own.
     pub fn mark(&self, policy: &Policy) -> String {
-        let mut hasher = DefaultHasher::new();
-        self.text(&Policy::default(), "", &Traffic::default(), None)
-            .hash(&mut hasher);
-        self.uplink.hash(&mut hasher);
-        let shaped = if policy.bandwidth.is_empty() {
-            ""
-        } else {
-            SHAPED
+        let routed = |owned: &OwnedRule| {
+            Course::of(&owned.rule).is_some_and(|course| !matches!(course.way, Way::Address(_)))
         };
-        format!(
-            "policy {} {:016x}{shaped}",
-            policy.fingerprint(),
-            hasher.finish()
-        )
+        let plain = policy.bandwidth.is_empty() && !policy.rules.iter().any(routed);
+        let more = if plain { "" } else { MORE };
+        format!("policy {} {:016x}{more}", policy.fingerprint(), self.base)
+    }
+
+    /// What tells the rules around a policy from those of another version, configuration or kernel.
+    fn base(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.uplink.hash(&mut hasher);
+        let sample = serde_json::from_str(SAMPLE).unwrap_or_default();
+        for policy in [Policy::default(), sample] {
+            let written = self.written(&policy, "", &There::default());
+            self.text(&written, None).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// The fingerprint in a comment of [`Ruleset::mark`], where the rules around it are today's.
     pub fn fingerprint_in<'a>(&self, mark: &'a str) -> Option<&'a str> {
-        let own = self.mark(&Policy::default());
-        let base = own.rsplit_once(' ')?.1;
+        let base = format!("{:016x}", self.base);
         let (fingerprint, marked) = mark.strip_prefix("policy ")?.split_once(' ')?;
-        (marked.strip_suffix(SHAPED).unwrap_or(marked) == base).then_some(fingerprint)
+        (marked.strip_suffix(MORE).unwrap_or(marked) == base).then_some(fingerprint)
     }
 
     /// Whether a lease is what the address plan says.
@@ -199,22 +225,31 @@ impl Ruleset {
         }
     }
 
-    /// The transaction that puts a policy in force; of traffic rules it says what is not `there`.
+    /// The transaction that puts a policy in force: what is not `there` yet.
     pub fn compile(&self, policy: &Policy, there: &There) -> Result<Compiled, PolicyError> {
         self.check(policy)?;
-        let before = there.traffic.as_ref();
+        let written = self.written(policy, &self.mark(policy), there);
+        let mut text = self.text(&written, there.written.as_ref());
+        let before = there.written.iter();
+        let chains = before.flat_map(|before| before.traffic.chains());
+        let chains: BTreeSet<&String> = chains.chain(&there.chains).collect();
+        text.push_str(&written.traffic.departures(chains, &self.addressing.prefix));
+        Ok(Compiled { text, written })
+    }
+
+    fn written(&self, policy: &Policy, mark: &str, there: &There) -> Written {
+        let before = there.written.as_ref();
         let traffic = Traffic::of(
             &policy.rules,
             self.marks,
-            before.map_or(&there.courses, |before| &before.courses),
+            before.map_or(&there.courses, |before| &before.traffic.courses),
             &there.taken,
             |way| self.link_of(way),
         );
-        let mut text = self.text(policy, &self.mark(policy), &traffic, before);
-        let chains = before.into_iter().flat_map(Traffic::chains);
-        let chains: BTreeSet<&String> = chains.chain(&there.chains).collect();
-        text.push_str(&traffic.departures(chains, &self.addressing.prefix));
-        Ok(Compiled { text, traffic })
+        let mut chains = self.chains(policy);
+        chains.extend(traffic.fixed(&self.links(), self.published(policy), self.marks));
+        chains.push(("marks", vec![format!("return comment \"{mark}\"")]));
+        Written { chains, traffic }
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
@@ -277,14 +312,38 @@ impl Ruleset {
             .concat()
     }
 
-    /// The whole text; of traffic rules, what `before` does not have.
-    fn text(
-        &self,
-        policy: &Policy,
-        mark: &str,
-        traffic: &Traffic,
-        before: Option<&Traffic>,
-    ) -> String {
+    /// What `before` does not have; without it, everything.
+    fn text(&self, written: &Written, before: Option<&Written>) -> String {
+        let mut text = match before {
+            Some(_) => String::new(),
+            None => self.declarations(),
+        };
+        let table = &self.addressing.prefix;
+        let had = |chain: &&(&'static str, Vec<String>)| {
+            before.is_some_and(|before| before.chains.contains(*chain))
+        };
+        // Everything but `opened`, which outlives policies.
+        let chains: Vec<_> = written.chains.iter().filter(|chain| !had(chain)).collect();
+        for (name, _) in &chains {
+            line(&mut text, format_args!("flush chain inet {table} {name}"));
+        }
+        let nothing = Written::default();
+        let before = before.unwrap_or(&nothing);
+        text.push_str(&written.traffic.arrivals(&before.traffic, table));
+        line(&mut text, format_args!("table inet {table} {{"));
+        for (name, rules) in chains {
+            line(&mut text, format_args!("chain {name} {{"));
+            for rule in rules {
+                line(&mut text, format_args!("{rule}"));
+            }
+            text.push_str("}\n");
+        }
+        text.push_str("}\n");
+        text
+    }
+
+    /// The tables with their chains and sets, the sets empty.
+    fn declarations(&self) -> String {
         let table = &self.addressing.prefix;
         let sets = traffic::declared_sets();
         let mut text = format!(
@@ -306,33 +365,13 @@ impl Ruleset {
         if self.abilities.duplicate {
             text.push_str(&traffic::copy_tables(table, self.marks));
         }
-        let mut chains = self.chains(policy);
-        chains.extend(traffic.fixed(&self.links(), self.published(policy), self.marks));
-        chains.push(("marks", vec![format!("return comment \"{mark}\"")]));
-        // Everything but `opened`, which outlives policies.
-        for (chain, _) in &chains {
-            line(&mut text, format_args!("flush chain inet {table} {chain}"));
+        for (kind, name) in traffic::set_names() {
+            line(&mut text, format_args!("flush {kind} inet {table} {name}"));
         }
-        let nothing = Traffic::default();
-        if before.is_none() {
-            for (kind, name) in traffic::set_names() {
-                line(&mut text, format_args!("flush {kind} inet {table} {name}"));
-            }
-            let families = Family::ALL.into_iter().filter(|_| self.abilities.duplicate);
-            for family in families.map(Family::word) {
-                line(&mut text, format_args!("flush map {family} {table} copies"));
-            }
+        let families = Family::ALL.into_iter().filter(|_| self.abilities.duplicate);
+        for family in families.map(Family::word) {
+            line(&mut text, format_args!("flush map {family} {table} copies"));
         }
-        text.push_str(&traffic.arrivals(before.unwrap_or(&nothing), table));
-        line(&mut text, format_args!("table inet {table} {{"));
-        for (name, rules) in chains {
-            line(&mut text, format_args!("chain {name} {{"));
-            for rule in rules {
-                line(&mut text, format_args!("{rule}"));
-            }
-            text.push_str("}\n");
-        }
-        text.push_str("}\n");
         text
     }
 }

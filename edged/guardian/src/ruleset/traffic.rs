@@ -48,7 +48,7 @@ use super::words::{Family, line};
 const CHAIN_MEAN: u64 = 16;
 /// And none is longer.
 const CHAIN_MAX: usize = 64;
-/// Longest comment; the kernel takes 128 octets (NFTNL_UDATA_COMMENT_MAXLEN).
+/// Longest comment; the kernel takes 128 octets (`NFTNL_UDATA_COMMENT_MAXLEN`).
 const COMMENT_MAX: usize = 100;
 
 /// Traffic rules, compiled.
@@ -89,7 +89,8 @@ impl Traffic {
             let hash = hash(lines.iter());
             chain.extend(lines);
             length += 1;
-            if length >= CHAIN_MAX || hash % CHAIN_MEAN == 0 {
+            // The lower bits of this hash are of the lower bits of letters alone.
+            if length >= CHAIN_MAX || (hash >> 32) % CHAIN_MEAN == 0 {
                 traffic.close(std::mem::take(&mut chain));
                 length = 0;
             }
@@ -151,11 +152,11 @@ impl Traffic {
         let none = BTreeSet::new();
         for (key, had) in &before.sets {
             let elements = self.sets.get(key).unwrap_or(&none);
-            self.elements(&mut text, "delete", key, had.difference(elements), table);
+            Self::elements(&mut text, "delete", key, had.difference(elements), table);
         }
         for (key, elements) in &self.sets {
             let had = before.sets.get(key).unwrap_or(&none);
-            self.elements(&mut text, "add", key, elements.difference(had), table);
+            Self::elements(&mut text, "add", key, elements.difference(had), table);
         }
         let new = |name: &&String| !before.chains.contains_key(*name);
         for name in self.chains.keys().filter(new) {
@@ -176,7 +177,6 @@ impl Traffic {
     }
 
     fn elements<'a>(
-        &self,
         text: &mut String,
         verb: &str,
         (family, name): &(&'static str, String),

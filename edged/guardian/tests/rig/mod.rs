@@ -1,5 +1,7 @@
 //! A box in network namespaces of its own: the guardian runs in one, applications and the outside in others.
 
+pub mod ruled;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
