@@ -1,10 +1,15 @@
 //! A node with applications on it, and calls of operations.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
+use board::client::until;
 use board::image::Image;
 use board::process;
 use serde_json::{Value, json};
@@ -44,8 +49,10 @@ pub struct Bench {
 #[derive(Debug, Default)]
 pub struct Kept {
     pub noisy: OnceCell<String>,
+    pub crowd: RefCell<Vec<TcpStream>>,
     pub stopped: OnceCell<String>,
-    pub allocation: RefCell<Option<String>>,
+    /// The last resource made by an operation.
+    pub last: RefCell<BTreeMap<&'static str, String>>,
     pub package: OnceCell<Package>,
     pub disabled: OnceCell<Package>,
     pub instance: RefCell<Option<String>>,
@@ -56,8 +63,8 @@ pub struct Kept {
 
 /// Options of applications.
 const WEB: [&str; 2] = ["--health-http", "8080/"];
-/// Requests after which a caller has been told to slow down, if it ever is.
-const FLOOD: u32 = 20_000;
+/// Requests of one caller at once that are too many, and that a listener has places for.
+const CROWD: usize = 100;
 
 /// The instance that has rules from the start: nobody can add one over these interfaces.
 pub const RULED: &str = "7f1c2c50-3f0e-4a4c-9a34-2f1f8f4f3b11";
@@ -104,7 +111,7 @@ impl Bench {
         let seed = folder.path().join("seed.json");
         std::fs::write(&seed, seeded().to_string())?;
         let lab = Lab::start_with(|command| {
-            command.args(["--prefix", prefix]);
+            command.args(["--prefix", prefix]).arg("--seed").arg(&seed);
         })?;
         let image = lab.image("web", web)?;
         let app = |name: &str| -> anyhow::Result<App> {
@@ -180,24 +187,38 @@ impl Bench {
         Ok(text.trim().to_owned())
     }
 
-    /// The token of somebody who has just asked faster than anybody may.
+    /// The token of somebody who has more requests under way than anybody may.
     pub fn noisy(&self) -> anyhow::Result<String> {
+        let id = self.stopped()?;
         if self.kept.noisy.get().is_none() {
-            let id = self.registration()?;
-            let token = self.token(&["--instance", &id])?;
-            let _ = self.kept.noisy.set(token);
+            let _ = self.kept.noisy.set(self.token(&["--instance", id])?);
         }
         let token = self.kept.noisy.get().context("nobody is noisy")?;
         let operation = self
             .contract
             .operation("mec011-service-management/listTransports")?;
         let call = self.call([]).token(token);
-        for _ in 0..FLOOD {
-            if self.send(operation, &call)?.status == 429 {
-                return Ok(token.clone());
-            }
+        let is_refused = || Ok((self.send(operation, &call)?.status == 429).then_some(()));
+        if is_refused()?.is_none() {
+            ensure!(self.kept.crowd.borrow().is_empty(), "nobody was too noisy");
+            let crowd = (0..CROWD).map(|_| self.hesitate(id, token));
+            self.kept.crowd.replace(crowd.collect::<Result<_, _>>()?);
+            until(Duration::from_secs(3), is_refused)
+                .with_context(|| format!("{CROWD} requests at once are not too many"))?;
         }
-        bail!("{FLOOD} requests were not too many")
+        Ok(token.clone())
+    }
+
+    /// A request that does not come to its end as long as the connection is held.
+    fn hesitate(&self, id: &str, token: &str) -> anyhow::Result<TcpStream> {
+        let mut stream = TcpStream::connect(&self.authority)?;
+        let (prefix, host) = (&self.prefix, &self.authority);
+        write!(
+            stream,
+            "POST {prefix}/mec_app_support/v1/applications/{id}/confirm_ready HTTP/1.1\r\nHost: {host}\r\n\
+             Authorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{{"
+        )?;
+        Ok(stream)
     }
 
     /// An instance that is there and does not run.
@@ -225,28 +246,63 @@ impl Bench {
             .json()
     }
 
+    /// A new resource in place of the last one that was made so: an application may have only so many.
+    pub fn renewed(
+        &self,
+        create: &'static str,
+        delete: &str,
+        call: &Call,
+    ) -> anyhow::Result<String> {
+        if let Some(last) = self.kept.last.borrow_mut().remove(create) {
+            let mut values = call.values.clone();
+            values.push(last);
+            let old = Call {
+                values,
+                token: call.token.clone(),
+                ..Call::default()
+            };
+            // It may be gone already.
+            self.send(self.contract.operation(delete)?, &old)?;
+        }
+        let id = self.made(create, call)?;
+        self.kept.last.borrow_mut().insert(create, id.clone());
+        Ok(id)
+    }
+
     /// A new service of `one`.
     pub fn service(&self) -> anyhow::Result<String> {
-        let call = self.call([&self.one.id]).json(&service());
-        self.made("mec011-service-management/createService", &call)
+        self.renewed(
+            "mec011-service-management/createService",
+            "mec011-service-management/deleteService",
+            &self.call([&self.one.id]).json(&service()),
+        )
     }
 
     /// A new subscription of `one` to services; nobody is at its callback.
     pub fn availability(&self) -> anyhow::Result<String> {
-        let call = self.call([&self.one.id]).json(&availability());
-        self.made("mec011-service-management/createSubscription", &call)
+        self.renewed(
+            "mec011-service-management/createSubscription",
+            "mec011-service-management/deleteSubscription",
+            &self.call([&self.one.id]).json(&availability()),
+        )
     }
 
     /// A new subscription of `one` to its own end.
     pub fn termination(&self) -> anyhow::Result<String> {
-        let call = self.call([&self.one.id]).json(&termination(&self.one.id));
-        self.made("mec011-app-support/createSubscription", &call)
+        self.renewed(
+            "mec011-app-support/createSubscription",
+            "mec011-app-support/deleteSubscription",
+            &self.call([&self.one.id]).json(&termination(&self.one.id)),
+        )
     }
 
     /// A new application that runs elsewhere.
     pub fn registration(&self) -> anyhow::Result<String> {
-        let call = self.call([]).json(&registration());
-        self.made("mec011-app-support/createRegistration", &call)
+        self.renewed(
+            "mec011-app-support/createRegistration",
+            "mec011-app-support/deleteRegistration",
+            &self.call([]).json(&registration()),
+        )
     }
 }
 

@@ -206,6 +206,24 @@ fn kept_out(bench: &Bench, name: &str, call: &Call) -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_list_of_all_shows_an_instance_only_its_own() -> anyhow::Result<()> {
+    let bench = Bench::start()?;
+    let body = json!({
+        "appInsId": bench.one.id, "requestType": 0, "fixedAllocation": "100000", "allocationDirection": "10",
+    });
+    let call = bench.call([]).json(&body).token(&bench.one.token);
+    bench.made("mec015-bandwidth/createAllocation", &call)?;
+    let list = |token: &str| -> anyhow::Result<Value> {
+        let call = bench.call([]).token(token);
+        let answer = bench.done("mec015-bandwidth/listAllocations", &call, 200)?;
+        answer.json()
+    };
+    ensure!(list(&bench.one.token)?[0]["appInsId"] == bench.one.id.as_str());
+    ensure!(list(&bench.two.token)? == json!([]), "two sees it");
+    bench.lab.node.stop()
+}
+
+#[test]
 fn another_instances_token_reads_and_changes_nothing() -> anyhow::Result<()> {
     let bench = Bench::start()?;
     let (mut tried, mut faults) = (0, String::new());

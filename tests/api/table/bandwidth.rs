@@ -9,20 +9,13 @@ fn allocation(id: &str) -> Value {
     json!({"appInsId": id, "requestType": 0, "fixedAllocation": "100000", "allocationDirection": "10"})
 }
 
-/// A new allocation of `one`, which the next call of this frees again.
+/// A new allocation of `one`.
 fn held(bench: &Bench) -> anyhow::Result<String> {
-    if let Some(last) = bench.kept.allocation.take() {
-        bench.send(
-            bench
-                .contract
-                .operation("mec015-bandwidth/releaseAllocation")?,
-            &bench.call([&last]),
-        )?;
-    }
-    let call = bench.call([]).json(&allocation(&bench.one.id));
-    let id = bench.made("mec015-bandwidth/createAllocation", &call)?;
-    bench.kept.allocation.replace(Some(id.clone()));
-    Ok(id)
+    bench.renewed(
+        "mec015-bandwidth/createAllocation",
+        "mec015-bandwidth/releaseAllocation",
+        &bench.call([]).json(&allocation(&bench.one.id)),
+    )
 }
 
 pub fn rows() -> Vec<Row> {
@@ -32,6 +25,7 @@ pub fn rows() -> Vec<Row> {
             let query = format!("app_instance_id={}", bench.one.id);
             Ok(bench.call([]).query(&query))
         })
+        .never(403, "a list shows its reader what is its own, and says 404 of everything else")
         .by(404, |bench| {
             Ok(bench.call([]).query("app_instance_id=no-such-instance"))
         }),

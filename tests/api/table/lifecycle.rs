@@ -133,7 +133,11 @@ fn subscribe(bench: &Bench) -> anyhow::Result<Call> {
 }
 
 fn subscription(bench: &Bench) -> anyhow::Result<String> {
-    bench.made("mec010-2-lifecycle/createSubscription", &subscribe(bench)?)
+    bench.renewed(
+        "mec010-2-lifecycle/createSubscription",
+        "mec010-2-lifecycle/deleteSubscription",
+        &subscribe(bench)?,
+    )
 }
 
 fn subscriptions() -> Vec<Row> {

@@ -133,8 +133,9 @@ fn subscribe(bench: &Bench) -> anyhow::Result<crate::bench::Call> {
 }
 
 fn subscription(bench: &Bench) -> anyhow::Result<String> {
-    bench.made(
+    bench.renewed(
         "mec010-2-package-management/createSubscription",
+        "mec010-2-package-management/deleteSubscription",
         &subscribe(bench)?,
     )
 }
