@@ -38,6 +38,7 @@ fn run(bench: &Bench, name: &str, folder: &Path) -> anyhow::Result<(u64, Option<
         .env("SCHEMATHESIS_HOOKS", settings.join("hooks.py"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("MEC_INSTANCE", RULED)
+        .env("MEC_HOSTED_INSTANCE", &bench.one.id)
         .env("MEC_TRAFFIC_RULE", TRAFFIC_RULE)
         .env("MEC_DNS_RULE", DNS_RULE)
         .env("no_proxy", "*")

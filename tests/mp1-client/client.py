@@ -9,6 +9,7 @@ import http.server
 import json
 import os
 import queue
+import socketserver
 import threading
 
 import edgegallery_sdk_mep as sdk
@@ -37,6 +38,12 @@ class Callback(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         """Says nothing."""
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Does not ask for the name of its own address, which costs seconds where nobody has one."""
+
+    server_bind = socketserver.TCPServer.server_bind
 
 
 class Answer:
@@ -87,9 +94,9 @@ def main():
     everybody = sdk.ServicesApi(api)
 
     address = os.environ["MEC_ADDRESS"]
-    server = http.server.ThreadingHTTPServer((address, 0), Callback)
+    server = Server((address, 0), Callback)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    callback = f"http://{address}:{server.server_port}/heard"
+    callback = f"http://{address}:{server.server_address[1]}/heard"
 
     def heard(change):
         """The next notification, read by the client's own model."""

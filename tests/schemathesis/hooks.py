@@ -6,7 +6,7 @@ No check is switched off. Two things happen here instead:
   members, addresses that are addresses. Requests of the node (callbacks, downloads) are kept on loopback.
 - A failure is dropped only where the reason in `is_excused` holds for that very case.
 
-MEC_INSTANCE, MEC_TRAFFIC_RULE and MEC_DNS_RULE name what the node has.
+MEC_INSTANCE, MEC_HOSTED_INSTANCE, MEC_TRAFFIC_RULE and MEC_DNS_RULE name what the node has.
 """
 
 import os
@@ -26,6 +26,9 @@ EXISTING = {
     "trafficRuleId": os.environ.get("MEC_TRAFFIC_RULE"),
     "dnsRuleId": os.environ.get("MEC_DNS_RULE"),
 }
+
+# Only what runs here has a link to hold bandwidth on.
+HOSTED = os.environ.get("MEC_HOSTED_INSTANCE")
 
 # Optional structured attributes, which alone can be selected (MEC 009), of what the operation lists.
 SELECTABLE = {
@@ -81,7 +84,8 @@ def on_loopback(body):
 
 
 def service(body):
-    """Exactly one of transportInfo and transportId."""
+    """Exactly one of transportInfo and transportId; its liveness is a resource only where there are heartbeats."""
+    body.setdefault("livenessInterval", 60)
     if "transportInfo" in body:
         body.pop("transportId", None)
     else:
@@ -140,7 +144,7 @@ def dns_rule(body):
 
 def allocation(body):
     """An application of the node's, a session where one is meant, and no more than the link has."""
-    body["appInsId"] = EXISTING["appInstanceId"]
+    body["appInsId"] = HOSTED
     if "fixedAllocation" in body:
         body["fixedAllocation"] = "1000"
     if body["requestType"] == 1 or "sessionFilter" in body:
@@ -199,7 +203,7 @@ def is_good(case, location):
 
 
 @schemathesis.hook
-def map_case(context, case):
+def before_call(context, case, kwargs):
     path = case.operation.path
     if is_good(case, Location.PATH) and case.path_parameters:
         existing_names(path, case.path_parameters)
@@ -223,7 +227,6 @@ def map_case(context, case):
                 rule(case.body)
             if name == "changeAllocation":
                 case.body["allocationId"] = case.path_parameters["allocationId"]
-    return case
 
 
 def without_nulls(value):
