@@ -99,7 +99,9 @@ pub trait Lifecycle: Send + Sync + 'static {
 
     /// Set up the platform for an instance.
     ///
-    /// Sets rules and services for the instance. What the node cannot enforce is refused.
+    /// Gives an instance that is instantiated other traffic and DNS rules: a list that is given takes the place of
+    /// the one it has. What the node cannot enforce is refused. The run counts as OPERATE and has no
+    /// `operationParams`.
     ///
     /// `POST /app_instances/{appInstanceId}/configure_platform_for_app`
     fn configure_platform_for_instance(

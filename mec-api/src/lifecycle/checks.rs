@@ -114,6 +114,7 @@ impl Check for AppLcmOpOcc {
         self.start_time.check(at.member("startTime"))?;
         self.operation_params.check(at.member("operationParams"))?;
         self.cancel_mode.check(at.member("cancelMode"))?;
+        self.error.check(at.member("error"))?;
         self.links.check(at.member("_links"))
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{CivicAddressElement, LcmOperation, LocationInformation, OperationState};
 use crate::common::{
-    FeatureDependency, LinkType, ServiceDependency, TimeStamp, TransportDependency,
+    FeatureDependency, LinkType, ProblemDetails, ServiceDependency, TimeStamp, TransportDependency,
 };
 use crate::package_management::{
     AppNetworkPolicy, DNSRuleDescriptor, LatencyDescriptor, OsContainerDescriptor,
@@ -31,7 +31,7 @@ pub struct CreateAppInstanceRequest {
     /// What the instance is for, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_instance_description: Option<String>,
-    /// Platform that the instance should run on; it can only be this node.
+    /// Platform that the instance should run on; it can only be this node, named by its site or its zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_placement_info: Option<MepInformation>,
 }
@@ -223,13 +223,13 @@ pub struct InstantiateAppRequest {
     /// Other containers, or other limits for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub os_container_descriptor: Option<Vec<OsContainerDescriptor>>,
-    /// Other storage.
+    /// Other storage. Containers of this node have none of their own, and it is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub virtual_storage_descriptor: Option<Vec<VirtualStorageDescriptor>>,
-    /// Hosts to run it on; it can only be this node. 1 or more.
+    /// Hosts to run it on; it can only be this node, named by its site or its zone. 1 or more.
     #[serde(rename = "selectedMECHostInfo")]
     pub selected_mec_host_info: Vec<MECHostInformation>,
-    /// Where it must run. Refused when this node is elsewhere.
+    /// Where it must run. This node was not told where it is, and refuses it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location_constraints: Option<LocationConstraints>,
     /// Connections to managers of virtual machines. This node uses none.
@@ -393,6 +393,9 @@ pub struct AppLcmOpOcc {
     /// How it is being cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancel_mode: Option<CancelMode>,
+    /// Why it failed; only in `FAILED_TEMP` and FAILED.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ProblemDetails>,
     /// Links of the run.
     #[serde(rename = "_links")]
     pub links: AppLcmOpOccLinks,

@@ -228,6 +228,8 @@ pub const APP_LCM_OP_OCCS: ListSchema = ListSchema {
                 Attribute::optional("CancelMode", CANCEL_MODE),
             ]),
         ),
+        // Required of a run that failed.
+        Attribute::required("error", PROBLEM_DETAILS),
         Attribute::required(
             "_links",
             Shape::Object(&[

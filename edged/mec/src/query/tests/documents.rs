@@ -127,6 +127,7 @@ fn members(path: &str, attributes: &[Attribute], places: &[Place]) {
         let is_conditional = [
             "AppInstanceInfo/instantiatedAppState",
             "AppLcmOpOcc/cancelMode",
+            "AppLcmOpOcc/error",
         ];
         let expected = is_required || is_conditional.contains(&path.as_str());
         assert_eq!(attribute.presence == Presence::Required, expected, "{path}");
