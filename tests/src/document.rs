@@ -69,7 +69,7 @@ pub fn escaped(segment: &str) -> String {
 }
 
 impl Library {
-    /// Reads every YAML file of a folder.
+    /// Reads every YAML file of a folder but `platform.yaml`, which is written from code and follows no standard's file.
     ///
     /// # Errors
     /// When the folder or a file of it cannot be read.
@@ -77,10 +77,9 @@ impl Library {
         let mut documents = BTreeMap::new();
         for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
             let path = entry?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "yaml")
-            {
+            let own = path.file_name().is_some_and(|name| name == "platform.yaml");
+            let is_yaml = path.extension().is_some_and(|it| it == "yaml");
+            if is_yaml && !own {
                 let name = path.file_name().unwrap_or_default();
                 let name = name.to_string_lossy().into_owned();
                 let root = read_yaml(&path)?;

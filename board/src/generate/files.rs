@@ -47,6 +47,12 @@ const PARTS: [Part; 3] = [
     },
 ];
 
+/// The node's own document: the other way round, from the code that serves it.
+fn own() -> String {
+    let header = "# Written by `cargo board generate` from edged/mec/src/node_api.rs; edit that.\n";
+    header.to_owned() + &edged_mec::node_document()
+}
+
 /// Every generated file by its path in the repository.
 pub fn all(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     let library = Library::read(&root.join("openapi"))?;
@@ -70,7 +76,7 @@ pub fn all(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, String>> {
                 .is_some_and(|named| checked.contains(named));
         }
     }
-    let mut files = BTreeMap::new();
+    let mut files = BTreeMap::from([(Path::new("openapi").join(super::OWN), own())]);
     for module in &modules {
         for (name, text) in sources(module, &checked) {
             let path = format!("mec-api/src/{name}");

@@ -36,7 +36,8 @@ impl Library {
         let mut documents = Vec::new();
         for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
             let path = entry?.path();
-            if path.extension().is_some_and(|it| it == "yaml") {
+            let own = path.file_name().is_some_and(|name| name == super::OWN);
+            if !own && path.extension().is_some_and(|it| it == "yaml") {
                 let text = std::fs::read_to_string(&path);
                 let text = text.with_context(|| path.display().to_string())?;
                 let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -55,6 +55,9 @@ const MODULES: [(&str, &str, Option<&str>); 6] = [
     ("bandwidth", "mec015-bandwidth.yaml", Some("Bandwidth")),
 ];
 
+/// The document that is written and not read.
+const OWN: &str = "platform.yaml";
+
 /// What is compared or written.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {

@@ -288,4 +288,6 @@ pub struct Content {
     pub json: Option<Type>,
     /// Whether selectors may take members away.
     pub selected: bool,
+    /// Whether it is kept ready as JSON, and not written for each answer.
+    pub prepared: bool,
 }

@@ -13,6 +13,8 @@ const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 const JSON: [&str; 2] = ["application/json", "application/merge-patch+json"];
 /// The parameter whose presence says that an operation has attribute selectors.
 const SELECTOR: &str = "exclude_fields";
+/// Operations that are asked far more often than their answers change.
+const PREPARED: [&str; 2] = ["listServices", "listInstanceServices"];
 
 /// Every operation of a document, in its order.
 pub fn all<'a>(
@@ -66,6 +68,7 @@ impl<'a> Reader<'a> {
         let selected = parameters
             .iter()
             .any(|parameter| parameter.wire == SELECTOR);
+        let prepared = PREPARED.contains(&id.as_str());
         let mut answers = Vec::new();
         let mut problems = Vec::new();
         for (status, node) in self.operation.node.get("responses").members() {
@@ -76,7 +79,7 @@ impl<'a> Reader<'a> {
                 problems.push(status);
             } else {
                 let answer = self.library.resolve(self.operation.at(node))?;
-                answers.extend(self.answers(status, answer, selected)?);
+                answers.extend(self.answers(status, answer, (selected, prepared))?);
             }
         }
         ensure!(!answers.is_empty(), "it has no successful answer");
@@ -201,7 +204,7 @@ impl<'a> Reader<'a> {
         &self,
         status: u16,
         answer: Place<'a>,
-        selected: bool,
+        (selected, prepared): (bool, bool),
     ) -> anyhow::Result<Vec<Answer>> {
         let name = match status {
             200 => "Ok",
@@ -237,6 +240,7 @@ impl<'a> Reader<'a> {
                 form,
                 json: json.transpose()?,
                 selected,
+                prepared,
             };
             made(if several { form } else { "" }, Some(content))
         });

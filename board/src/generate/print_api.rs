@@ -30,7 +30,7 @@ fn imports(module: &Module, text: &str) -> String {
     }
     lines += "use axum::http::StatusCode;\nuse axum::response::{IntoResponse, Response};\n\n";
     lines += &named(module, &BTreeSet::new(), types(module));
-    let ours = ["ETag", "IfMatch", "Selected"];
+    let ours = ["ETag", "IfMatch", "Prepared", "Selected"];
     let mut ours: Vec<&str> = ours
         .into_iter()
         .filter(|name| {
@@ -156,6 +156,7 @@ fn variant(answer: &Answer) -> String {
             None => "Body".to_owned(),
             Some(Type::List(inner)) if content.selected => format!("Vec<Selected<{inner}>>"),
             Some(kind) if content.selected => format!("Selected<{kind}>"),
+            Some(kind) if content.prepared => format!("Prepared<{kind}>"),
             Some(kind) => kind.to_string(),
         };
         fields += &format!("        /// The content.\n        body: {kind},\n");
@@ -212,6 +213,7 @@ fn arm(answer: &Answer) -> String {
     }
     chain += &match &answer.content {
         None => ".empty()".to_owned(),
+        Some(content) if content.prepared => ".prepared(body)".to_owned(),
         Some(content) if content.json.is_some() => ".json(&body)".to_owned(),
         Some(content) => format!(".content(MediaType::{}, body)", content.form),
     };

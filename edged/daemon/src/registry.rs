@@ -6,12 +6,12 @@ use std::sync::Arc;
 use edged_dns::Directory;
 use edged_image::{ImageError, Puller};
 use edged_mec::{
-    Allocated, Deployment, Picture, Platform, Problem, RegisteredService, Registration,
+    Allocated, ApplicationStatus, Deployment, NodeStatus, PartStatus, Picture, Platform, Problem,
+    RegisteredService, Registration,
 };
 use edged_model::{AllocationId, Goal, ImageReference, InstanceId, Rules, TrafficRule};
 use edged_net::shape::ShapeProblem;
 use edged_protocol::guardian::Shape;
-use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -148,14 +148,33 @@ impl Platform for Registry {
         metrics::text(&self.now(), &self.directory)
     }
 
-    fn status(&self) -> Value {
+    fn status(&self) -> NodeStatus {
         let now = self.now();
-        let applications = now.instances.values();
-        let applications: Vec<_> = applications
-            .map(|status| door::instance_view(status, &self.means))
-            .collect();
         let status = door::status_view(&now, &self.means, self.since.elapsed());
-        json!({ "status": status, "applications": applications })
+        let parts = status.parts.into_iter().map(|part| PartStatus {
+            name: part.name,
+            ok: part.ok,
+            detail: part.detail,
+        });
+        let applications = now.instances.values().map(|status| {
+            let view = door::instance_view(status, &self.means);
+            ApplicationStatus {
+                app_instance_id: view.id.to_string(),
+                name: view.name.to_string(),
+                state: view.state.to_string(),
+                image: view.image.to_string(),
+                host_name: view.host_name,
+                addresses: vec![view.v4.to_string(), view.v6.to_string()],
+                restarts: view.restarts,
+            }
+        });
+        NodeStatus {
+            version: status.version,
+            zone: status.zone,
+            uptime: status.uptime,
+            parts: parts.collect(),
+            applications: applications.collect(),
+        }
     }
 
     fn clock(&self) -> edged_mec::Clock {
@@ -279,17 +298,24 @@ impl Platform for Registry {
         .await
     }
 
-    async fn load_image(&self, archive: PathBuf) -> Result<ImageReference, Problem> {
+    fn has_image(&self, reference: &ImageReference) -> bool {
+        self.means.images.resolve(reference).is_some()
+    }
+
+    async fn load_image(&self, archive: PathBuf, name: ImageReference) -> Result<(), Problem> {
         let file = tokio::fs::File::open(&archive).await.map_err(|error| {
             tracing::error!(%error, path = %archive.display(), "an image archive cannot be read");
             Problem::unavailable("the package's image cannot be read; upload the package again")
         })?;
-        let loaded = edged_image::load(&self.means.images, file, None).await;
-        let images = loaded.map_err(|error| of_image(&error))?;
-        let first = images.into_iter().next();
-        first
-            .map(|image| image.reference)
-            .ok_or_else(|| Problem::unprocessable("the package's archive holds no image"))
+        let loaded = edged_image::load_as(&self.means.images, file, &name).await;
+        loaded.map(drop).map_err(|error| of_image(&error))
+    }
+
+    async fn forget_image(&self, reference: ImageReference) -> Result<(), Problem> {
+        let forgotten = door::forget_image(&self.means, &self.mailbox, &self.reader, &reference);
+        forgotten
+            .await
+            .map_err(|error| Problem::unavailable(error.to_string()))
     }
 
     async fn pull_image(&self, reference: ImageReference) -> Result<(), Problem> {

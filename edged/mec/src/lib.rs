@@ -11,10 +11,13 @@ mod app_support;
 mod authority;
 mod bandwidth;
 mod caller;
+mod docs;
 pub mod fixture;
+mod lifecycle;
 mod news;
 mod node;
-pub mod package_management;
+mod node_api;
+mod numbers;
 pub mod package_management;
 mod platform;
 pub mod query;
@@ -29,9 +32,11 @@ mod token;
 pub use app_support::{dns, traffic};
 pub use authority::{Authority, AuthorityError};
 pub use caller::{Caller, Gate, REQUESTS_AT_ONCE, Scheme, authorize};
+pub use lifecycle::{run_operations, watch_instances};
 pub use mec_api::Problem;
 pub use news::tell_news;
 pub use node::{Facts, Mec};
+pub use node_api::{ApplicationStatus, NodeStatus, PartStatus, document as node_document};
 pub use platform::{
     Allocated, Application, Clock, Deployment, NtpSource, Picture, Platform, Registration,
 };

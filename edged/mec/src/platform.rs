@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::{Problem, RegisteredService};
+use crate::{NodeStatus, Problem, RegisteredService};
 
 /// An application that runs elsewhere, or one of ours that told more of itself (MEC 011, `/registrations`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -166,7 +166,7 @@ pub trait Platform: Clone + Send + Sync + 'static {
     /// Prometheus text (exposition format 0.0.4).
     fn metrics(&self) -> String;
     /// The state of the node and its applications, as `edgectl status` and `ps` have it.
-    fn status(&self) -> Value;
+    fn status(&self) -> NodeStatus;
 
     /// The node's clock and what disciplines it.
     fn clock(&self) -> Clock;
@@ -221,11 +221,19 @@ pub trait Platform: Clone + Send + Sync + 'static {
         goal: Goal,
         grace_ms: Option<u32>,
     ) -> impl Future<Output = Result<(), Problem>> + Send;
-    /// Loads an image archive from a file into the content store, under this name.
+    /// Whether an image is in the content store under this name.
+    fn has_image(&self, reference: &ImageReference) -> bool;
+    /// Loads the one image of an archive file into the content store, under this name alone.
     fn load_image(
         &self,
         archive: PathBuf,
-    ) -> impl Future<Output = Result<ImageReference, Problem>> + Send;
+        name: ImageReference,
+    ) -> impl Future<Output = Result<(), Problem>> + Send;
+    /// Takes a name and, where nobody else needs them, its blobs out of the content store; none of that name is fine.
+    fn forget_image(
+        &self,
+        reference: ImageReference,
+    ) -> impl Future<Output = Result<(), Problem>> + Send;
     /// Pulls an image into the content store.
     fn pull_image(
         &self,
