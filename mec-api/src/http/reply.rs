@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::MediaType;
-use crate::{ETag, Problem};
+use crate::{ETag, Prepared, Problem};
 
 /// An answer in the making.
 pub(crate) struct Reply(Response);
@@ -57,6 +57,11 @@ impl Reply {
                 Problem::internal("the answer could not be written").into_response()
             }
         }
+    }
+
+    /// With JSON that is there already.
+    pub fn prepared<T>(self, body: Prepared<T>) -> Response {
+        self.content(MediaType::Json, Body::from(body.into_json()))
     }
 
     /// With content in some form.

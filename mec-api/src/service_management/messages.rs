@@ -11,7 +11,7 @@ use super::{
 };
 use crate::common::SubscriptionLinkList;
 use crate::http::Reply;
-use crate::{ETag, IfMatch};
+use crate::{ETag, IfMatch, Prepared};
 
 /// Find services.
 #[derive(Debug)]
@@ -36,14 +36,14 @@ pub enum ListServicesAnswer {
     /// 200: The services that match and that the caller may consume.
     Ok {
         /// The content.
-        body: Vec<ServiceInfo>,
+        body: Prepared<Vec<ServiceInfo>>,
     },
 }
 
 impl IntoResponse for ListServicesAnswer {
     fn into_response(self) -> Response {
         match self {
-            Self::Ok { body } => Reply::new(StatusCode::OK).json(&body),
+            Self::Ok { body } => Reply::new(StatusCode::OK).prepared(body),
         }
     }
 }
@@ -122,14 +122,14 @@ pub enum ListInstanceServicesAnswer {
     /// 200: The services that match.
     Ok {
         /// The content.
-        body: Vec<ServiceInfo>,
+        body: Prepared<Vec<ServiceInfo>>,
     },
 }
 
 impl IntoResponse for ListInstanceServicesAnswer {
     fn into_response(self) -> Response {
         match self {
-            Self::Ok { body } => Reply::new(StatusCode::OK).json(&body),
+            Self::Ok { body } => Reply::new(StatusCode::OK).prepared(body),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Invariants: writes follow one another ([`Registry::writing`]), so that of two with one If-Match one fails; an entity
 //! tag is that of the kept description, the same whichever way it is asked for.
 
+mod catalogue;
 mod filter;
 mod intake;
 mod liveness;
@@ -15,11 +16,10 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 mod transports;
+mod view;
 
 use std::sync::Arc;
 
-use edged_model::InstanceId;
-use mec_api::common::LinkType;
 use mec_api::service_management::{
     self as api, BASE, CreateService, CreateServiceAnswer, CreateSubscription,
     CreateSubscriptionAnswer, DeleteService, DeleteServiceAnswer, DeleteSubscription,
@@ -27,19 +27,19 @@ use mec_api::service_management::{
     ListServicesAnswer, ListSubscriptions, ListSubscriptionsAnswer, ListTransports,
     ListTransportsAnswer, ReadInstanceService, ReadInstanceServiceAnswer, ReadLiveness,
     ReadLivenessAnswer, ReadService, ReadServiceAnswer, ReadSubscription, ReadSubscriptionAnswer,
-    ReplaceService, ReplaceServiceAnswer, SendHeartbeat, SendHeartbeatAnswer, ServiceInfo,
-    ServiceLinks, ServiceState,
+    ReplaceService, ReplaceServiceAnswer, SendHeartbeat, SendHeartbeatAnswer, ServiceState,
 };
 use mec_api::{ETag, Problem};
 use tokio::sync::Mutex;
 
-use crate::{Caller, Mec, Picture, Platform, RegisteredService};
+use crate::{Caller, Mec, Platform, RegisteredService};
+use catalogue::Catalogue;
 use filter::Filter;
 pub(crate) use intake::kept;
 pub use liveness::watch_heartbeats;
 use liveness::{Beats, with_state};
 pub(crate) use news::tell;
-use offer::{Offer, Viewer, offers};
+use offer::Viewer;
 pub(crate) use transports::REST;
 
 /// Services of one application: more than any has, and a full list is still a few hundred KiB.
@@ -53,126 +53,12 @@ pub(crate) struct Registry {
     /// One write after the other, each from reading to its being shown.
     writing: Mutex<()>,
     beats: Beats,
+    catalogue: Catalogue,
 }
 
 /// The interface over the node.
 #[derive(Debug)]
 pub(crate) struct ServiceManagement<P>(Arc<Mec<P>>);
-
-fn unknown(id: &str) -> Problem {
-    Problem::not_found(format!("there is no service {id:?}"))
-}
-
-/// The service with an id.
-fn find(picture: &Picture, id: &str) -> Result<Offer, Problem> {
-    let mut all = offers(picture).into_iter();
-    all.find(|offer| offer.service.id == id)
-        .ok_or_else(|| unknown(id))
-}
-
-/// The service of a path with an instance.
-fn find_own(
-    caller: &Caller,
-    picture: &Picture,
-    instance: &str,
-    id: &str,
-) -> Result<Offer, Problem> {
-    let owner = caller.application(picture, instance)?.id();
-    find(picture, id).and_then(|offer| {
-        if offer.service.instance == *owner {
-            Ok(offer)
-        } else {
-            Err(unknown(id))
-        }
-    })
-}
-
-/// The service of a path, where it is its application's to change.
-fn find_to_change(
-    caller: &Caller,
-    picture: &Picture,
-    instance: &str,
-    id: &str,
-) -> Result<Arc<RegisteredService>, Problem> {
-    let offer = find_own(caller, picture, instance, id)?;
-    if offer.declared.is_some() {
-        return Err(Problem::forbidden(
-            "the service was declared when its application was deployed and goes with it; register one of that name to say more",
-        ));
-    }
-    Ok(offer.service)
-}
-
-impl<P: Platform> ServiceManagement<P> {
-    /// Over this node.
-    pub fn new(mec: Arc<Mec<P>>) -> Self {
-        Self(mec)
-    }
-
-    /// The instance of a path.
-    fn owner(&self, caller: &Caller, instance: &str) -> Result<InstanceId, Problem> {
-        let picture = self.0.platform.picture();
-        let application = caller.application(&picture, instance)?;
-        Ok(application.id().clone())
-    }
-
-    /// A service as somebody sees it.
-    fn shown(&self, offer: &Offer, caller: &Caller, viewer: &Viewer) -> ServiceInfo {
-        let service = &offer.service;
-        let path = format!(
-            "{BASE}/applications/{}/services/{}",
-            service.instance, service.id
-        );
-        let href = caller.href(path);
-        let liveness = service.info.liveness_interval.map(|_| LinkType {
-            href: format!("{href}/liveness"),
-        });
-        ServiceInfo {
-            transport_id: None,
-            transport_info: transports::of(offer, &self.0.facts),
-            is_local: Some(offer.is_local(viewer)),
-            links: Some(ServiceLinks {
-                itself: LinkType { href },
-                liveness,
-            }),
-            ..service.info.clone()
-        }
-    }
-
-    fn list(
-        &self,
-        caller: &Caller,
-        picture: &Picture,
-        filter: &Filter,
-        owner: Option<&InstanceId>,
-    ) -> Vec<ServiceInfo> {
-        let viewer = Viewer::of(caller, picture);
-        let all = offers(picture);
-        let wanted = all.iter().filter(|offer| {
-            owner.is_none_or(|owner| offer.service.instance == *owner)
-                && filter.takes(offer, &viewer)
-        });
-        wanted
-            .map(|offer| self.shown(offer, caller, &viewer))
-            .collect()
-    }
-
-    /// Makes a service what it is to be, and the answer of it.
-    async fn keep(
-        &self,
-        caller: &Caller,
-        service: RegisteredService,
-    ) -> Result<(ETag, ServiceInfo), Problem> {
-        self.0.platform.put_service(service.clone()).await?;
-        // Who writes lives.
-        self.0.registry.beats.heard(&service);
-        let picture = self.0.platform.picture();
-        let offer = find(&picture, &service.id)?;
-        let viewer = Viewer::of(caller, &picture);
-        let body = self.shown(&offer, caller, &viewer);
-        Ok((ETag::of(&service.info), body))
-    }
-}
 
 impl<P: Platform> api::ServiceManagement for ServiceManagement<P> {
     type Caller = Caller;
@@ -184,7 +70,7 @@ impl<P: Platform> api::ServiceManagement for ServiceManagement<P> {
     ) -> Result<ListServicesAnswer, Problem> {
         let filter = Filter::try_from(request)?;
         let picture = self.0.platform.picture();
-        let body = self.list(&caller, &picture, &filter, None);
+        let body = self.list(&caller, &picture, &filter, None)?;
         Ok(ListServicesAnswer::Ok { body })
     }
 
@@ -194,7 +80,7 @@ impl<P: Platform> api::ServiceManagement for ServiceManagement<P> {
         request: ReadService,
     ) -> Result<ReadServiceAnswer, Problem> {
         let picture = self.0.platform.picture();
-        let offer = find(&picture, &request.service_id)?;
+        let offer = self.find(&picture, &request.service_id)?;
         Ok(ReadServiceAnswer::Ok {
             etag: ETag::of(offer.info()),
             body: self.shown(&offer, &caller, &Viewer::of(&caller, &picture)),
@@ -218,7 +104,7 @@ impl<P: Platform> api::ServiceManagement for ServiceManagement<P> {
         let picture = self.0.platform.picture();
         let owner = caller.application(&picture, &request.app_instance_id)?.id();
         let filter = Filter::try_from(request)?;
-        let body = self.list(&caller, &picture, &filter, Some(owner));
+        let body = self.list(&caller, &picture, &filter, Some(owner))?;
         Ok(ListInstanceServicesAnswer::Ok { body })
     }
 
@@ -259,7 +145,7 @@ impl<P: Platform> api::ServiceManagement for ServiceManagement<P> {
     ) -> Result<ReadInstanceServiceAnswer, Problem> {
         let picture = self.0.platform.picture();
         let (instance, id) = (&request.app_instance_id, &request.service_id);
-        let offer = find_own(&caller, &picture, instance, id)?;
+        let offer = self.find_own(&caller, &picture, instance, id)?;
         Ok(ReadInstanceServiceAnswer::Ok {
             etag: ETag::of(offer.info()),
             body: self.shown(&offer, &caller, &Viewer::of(&caller, &picture)),
@@ -274,7 +160,7 @@ impl<P: Platform> api::ServiceManagement for ServiceManagement<P> {
         let _turn = self.0.registry.writing.lock().await;
         let picture = self.0.platform.picture();
         let (instance, id) = (&request.app_instance_id, &request.service_id);
-        let old = find_to_change(&caller, &picture, instance, id)?;
+        let old = self.find_to_change(&caller, &picture, instance, id)?;
         if let Some(condition) = &request.if_match {
             condition.permits(&ETag::of(&old.info))?;
         }
@@ -296,7 +182,7 @@ impl<P: Platform> api::ServiceManagement for ServiceManagement<P> {
         let _turn = self.0.registry.writing.lock().await;
         let picture = self.0.platform.picture();
         let (instance, id) = (&request.app_instance_id, &request.service_id);
-        let old = find_to_change(&caller, &picture, instance, id)?;
+        let old = self.find_to_change(&caller, &picture, instance, id)?;
         self.0.platform.remove_service(old.id.clone()).await?;
         Ok(DeleteServiceAnswer::NoContent)
     }
@@ -308,7 +194,7 @@ impl<P: Platform> api::ServiceManagement for ServiceManagement<P> {
     ) -> Result<ReadLivenessAnswer, Problem> {
         let picture = self.0.platform.picture();
         let (instance, id) = (&request.app_instance_id, &request.service_id);
-        let offer = find_own(&caller, &picture, instance, id)?;
+        let offer = self.find_own(&caller, &picture, instance, id)?;
         let body = self.0.registry.beats.of(&offer.service);
         let body = body.ok_or_else(|| no_heartbeats(id))?;
         let etag = ETag::of(&body);
@@ -324,7 +210,7 @@ impl<P: Platform> api::ServiceManagement for ServiceManagement<P> {
         let beats = &self.0.registry.beats;
         let picture = self.0.platform.picture();
         let (instance, id) = (&request.app_instance_id, &request.service_id);
-        let mut service = find_own(&caller, &picture, instance, id)?.service;
+        let mut service = self.find_own(&caller, &picture, instance, id)?.service;
         let before = beats.of(&service).ok_or_else(|| no_heartbeats(id))?;
         if let Some(condition) = &request.if_match {
             condition.permits(&ETag::of(&before))?;
