@@ -23,7 +23,7 @@ use crate::ruleset::{MORE, PolicyError, Ruleset, Written};
 use crate::shape::{ShapeError, Shaper};
 use crate::sysctl::{Sysctl, SysctlError};
 use crate::watch::Watch;
-use crate::way::{self, Ways};
+use crate::way::{self, WayError, Ways};
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,9 @@ pub enum GuardianError {
     /// What the kernel can.
     #[error(transparent)]
     Ability(#[from] AbilityError),
+    /// Ways of traffic rules.
+    #[error(transparent)]
+    Way(#[from] WayError),
     /// Rates of links.
     #[error(transparent)]
     Shape(#[from] ShapeError),
@@ -203,7 +206,7 @@ impl Guardian {
                 self.netlink.delete(&link.name)?;
             }
         }
-        way::remove_others(&Ways::new(), &self.ruleset, &mut self.netlink)?;
+        way::remove_others(&Ways::default(), &self.ruleset, &mut self.netlink)?;
         self.netlink
             .delete(&self.ruleset.addressing().prefix.clone())?;
         for (network, length) in self.networks() {

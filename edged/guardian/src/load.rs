@@ -17,13 +17,11 @@ impl Guardian {
     pub(crate) fn load(&mut self, policy: Policy) -> Result<(), GuardianError> {
         let there = self.there()?;
         let mut compiled = self.ruleset.compile(&policy, &there)?;
-        let ways = way::of(&compiled.written.traffic.courses);
-        let none = Ways::new();
-        let had = self.ways.as_ref().unwrap_or(&none);
-        let new = ways
-            .iter()
-            .filter(|(number, way)| had.get(*number) != Some(*way));
-        let new: Ways = new.map(|(number, way)| (*number, *way)).collect();
+        let ways = Ways::of(&compiled.written.traffic.courses, &policy.rules);
+        let new = match &self.ways {
+            Some(had) => ways.beside(had),
+            None => ways.clone(),
+        };
         // Before packets are marked for them; ways that are no longer wanted go after nobody is.
         let made = way::make(&new, &self.ruleset, &mut self.netlink);
         let done = made.map_err(GuardianError::from).and_then(|()| {

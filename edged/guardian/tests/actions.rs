@@ -280,6 +280,38 @@ fn a_tunnel_is_made_where_the_kernel_has_its_kind_and_refused_where_it_has_not()
     assert_eq!(packet[20..24], [0, 0, 8, 0]);
     assert_eq!(packet[24 + 12..24 + 20], [10, 80, 0, 2, 198, 51, 100, 7]);
     assert_eq!(&packet[24 + 28..length], b"wrapped");
+    // What comes out of the tunnel is led on where a rule says so, and ends here where none does.
+    let b = net.socket("b", "0.0.0.0:80");
+    let arrives = |word: &str| {
+        let payload = [&[0, 0, 8, 0][..], &inner(word)].concat();
+        let to: std::net::SocketAddr = "192.0.2.1:0".parse().unwrap();
+        rustix::net::sendto(&wire, &payload, rustix::net::SendFlags::empty(), &to).unwrap();
+    };
+    arrives("unasked");
+    silent(&b);
+    let filter = r#"{"tunnelSource":["192.0.2.2"],"tunnelDestination":["192.0.2.1"],"destinationPort":["80"]}"#;
+    for kind in ["flow", "packet"] {
+        let action = forward("10.80.0.3").replace("encapsulated", "decapsulated");
+        net.rules(&[rule("unwrap", 4, kind, filter, &action)]);
+        arrives(kind);
+        assert_eq!(heard(&b).0, kind);
+    }
     net.rules(&[]);
-    assert!(!net.rig.on_box("ip -o link").contains("gre 192.0.2.1"));
+    assert!(!net.rig.on_box("ip -o link").contains("mec0t"));
+}
+
+/// An IPv4 packet from 198.51.100.9 to port 80 of 203.0.113.1, without checksums that nobody asks for.
+fn inner(word: &str) -> Vec<u8> {
+    let length = u8::try_from(word.len()).unwrap();
+    let mut packet = vec![0x45, 0, 0, 28 + length, 0, 0, 0, 0, 64, 17, 0, 0];
+    packet.extend([198, 51, 100, 9, 203, 0, 113, 1]);
+    let words = packet
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+    let sum: u32 = words.sum();
+    let folded = !((sum >> 16) + (sum & 0xffff)) & 0xffff;
+    packet[10..12].copy_from_slice(&u16::try_from(folded).unwrap().to_be_bytes());
+    packet.extend([0x23, 0x28, 0, 80, 0, 8 + length, 0, 0]);
+    packet.extend(word.as_bytes());
+    packet
 }

@@ -65,6 +65,8 @@ fn two_applications_one_reaching_one_published_one_leaving() {
     assert_eq!(
         chain(&text, "source"),
         [
+            "iifname \"mec0t*\" ip saddr 10.80.0.0/16 counter drop comment \"spoofed in a tunnel\"",
+            "iifname \"mec0t*\" ip6 saddr fd00:6d65:63::/64 counter drop comment \"spoofed in a tunnel\"",
             "iifname != \"mec0v*\" return",
             "ip6 saddr { ::, fe80::/10 } icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
             "ip6 saddr { ::, fe80::/10 } counter drop comment \"link-local\"",

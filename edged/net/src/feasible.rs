@@ -127,6 +127,40 @@ pub fn looks_at_tunnels(filter: &TrafficFilter) -> bool {
     outer.any(|(_, length)| *length > 0)
 }
 
+/// Whether a rule takes packets out of their tunnel before it looks at them.
+pub fn decapsulates(rule: &TrafficRule) -> bool {
+    matches!(
+        rule.action,
+        TrafficAction::ForwardDecapsulated(_) | TrafficAction::DuplicateDecapsulated(_)
+    )
+}
+
+/// The tunnel that a filter names, seen from this box: what arrives is addressed to it. `None`: it names none, or
+/// more than one.
+pub fn tunnel_of(filter: &TrafficFilter) -> Option<TunnelEnds> {
+    let one = |list: &[AddressRange]| match list {
+        [one] if one.first() == one.last() => Some(one.first()),
+        _ => None,
+    };
+    Some(TunnelEnds {
+        kind: TunnelKind::Gre,
+        source: one(&filter.tunnel_destination)?,
+        destination: one(&filter.tunnel_source)?,
+    })
+}
+
+/// A filter without its tunnel: what it asks of packets that have been taken out of it.
+#[must_use]
+pub fn inner(filter: &TrafficFilter) -> TrafficFilter {
+    TrafficFilter {
+        tunnel_source: Vec::new(),
+        tunnel_destination: Vec::new(),
+        tunnel_source_port: Vec::new(),
+        tunnel_destination_port: Vec::new(),
+        ..filter.clone()
+    }
+}
+
 /// Whether packets of a family (IPv4: `true`) can match a filter, by its addresses outside of tunnels and its marks.
 pub fn can_be(filter: &TrafficFilter, v4: bool) -> bool {
     let has =
@@ -271,6 +305,10 @@ fn judge(filter: &TrafficFilter, rule: &TrafficRule, abilities: Abilities) -> Re
             "classes of a mobile network end before it; use dSCP where the network sets that",
         ));
     }
+    if looks_at_tunnels(filter) && decapsulates(rule) {
+        decapsulation(filter, abilities)?;
+        return judge(&inner(filter), rule, abilities);
+    }
     let ports = !filter.source_port.is_empty() || !filter.destination_port.is_empty();
     let portless = !filter.protocol.is_empty() && !filter.protocol.iter().any(|p| p.has_ports());
     if ports && portless {
@@ -286,12 +324,6 @@ fn judge(filter: &TrafficFilter, rule: &TrafficRule, abilities: Abilities) -> Re
                 "filterType",
                 "flows are followed outside of tunnels only; use PACKET to look inside",
             ));
-        }
-        if matches!(
-            rule.action,
-            TrafficAction::ForwardDecapsulated(_) | TrafficAction::DuplicateDecapsulated(_)
-        ) {
-            return Err(decapsulation(abilities));
         }
         if inside && !inner_family(filter) {
             return Err(("dstAddress", "source and destination are of two families"));
@@ -315,19 +347,25 @@ fn judge(filter: &TrafficFilter, rule: &TrafficRule, abilities: Abilities) -> Re
     }
 }
 
-/// Taking packets out of a tunnel in transit.
-fn decapsulation(abilities: Abilities) -> Reason {
-    if abilities.gre {
-        (
-            "action",
-            "it takes packets out of no tunnel; use FORWARD_ENCAPSULATED or DUPLICATE_ENCAPSULATED",
-        )
-    } else {
-        (
-            "action",
-            "its kernel has no GRE tunnels to take packets out of; use the ENCAPSULATED action",
-        )
+/// Taking packets out of a tunnel that ends here.
+fn decapsulation(filter: &TrafficFilter, abilities: Abilities) -> Result<(), Reason> {
+    if !(filter.tunnel_source_port.is_empty() && filter.tunnel_destination_port.is_empty()) {
+        return Err((
+            "dstTunnelPort",
+            "packets come out of GRE tunnels alone, which have no ports; use an ENCAPSULATED action",
+        ));
     }
+    if !abilities.gre {
+        return Err((
+            "action",
+            "its kernel has no GRE tunnels to take packets out of; use an ENCAPSULATED action",
+        ));
+    }
+    let ends = tunnel_of(filter).ok_or((
+        "srcTunnelAddress",
+        "write one address for each end of the tunnel that packets are taken out of",
+    ))?;
+    tunnel(ends, abilities)
 }
 
 fn inner_family(filter: &TrafficFilter) -> bool {
@@ -454,8 +492,13 @@ mod tests {
                 r#"{"duplicate-encapsulated":[{"ip":"10.0.0.1"},{"ip":"fd00::1"}]}"#.to_owned(),
             ),
             (
-                "action",
+                "srcTunnelAddress",
                 r#"[{"tunnelSource":["10.0.0.1"]}]"#,
+                to("10.0.0.1").replace("encap", "decap"),
+            ),
+            (
+                "dstTunnelPort",
+                r#"[{"tunnelSource":["10.0.0.1"],"tunnelDestinationPort":["2152"]}]"#,
                 to("10.0.0.1").replace("encap", "decap"),
             ),
         ] {

@@ -17,7 +17,9 @@ mod policy;
 pub mod shape;
 mod validate;
 
-pub use feasible::{Infeasible, can_be, family, feasible, looks_at_tunnels, room};
+pub use feasible::{
+    Infeasible, can_be, decapsulates, family, feasible, inner, looks_at_tunnels, room, tunnel_of,
+};
 pub use inside::{hosts, network_of, resolv_conf};
 pub use policy::{policy_of, rules_in_force};
 pub use validate::{NetProblem, validate};

@@ -35,18 +35,28 @@ impl Ruleset {
         format!("\"{}v*\"", self.addressing.prefix)
     }
 
+    /// Every tunnel of our making.
+    fn tunnels(&self) -> String {
+        format!("\"{}t*\"", self.addressing.prefix)
+    }
+
     /// Before connection tracking: who says to be somebody else does not even get an entry there.
     fn source(&self, policy: &Policy) -> Vec<String> {
         let link = |app: &AppPolicy| self.addressing.link(app.lease.number);
-        let v4 = set(policy
+        let apps4 = set(policy
             .apps
             .iter()
             .map(|app| format!("\"{}\" . {}", link(app), app.lease.v4)));
-        let v6 = set(policy
+        let apps6 = set(policy
             .apps
             .iter()
             .map(|app| format!("\"{}\" . {}", link(app), app.lease.v6)));
+        let tunnels = self.tunnels();
+        let ((v4, length4), (v6, length6)) = (self.addressing.subnet4, self.addressing.subnet6);
         let mut rules = vec![
+            // Whoever is at the other end of a tunnel is no application.
+            format!("iifname {tunnels} ip saddr {v4}/{length4} counter drop comment \"spoofed in a tunnel\""),
+            format!("iifname {tunnels} ip6 saddr {v6}/{length6} counter drop comment \"spoofed in a tunnel\""),
             format!("iifname != {} return", self.links()),
             "ip6 saddr { ::, fe80::/10 } icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
                 .to_owned(),
@@ -54,8 +64,8 @@ impl Ruleset {
             // route_localnet is on for published ports; from an application nothing goes to the loopback network.
             "ip daddr 127.0.0.0/8 counter drop comment \"loopback\"".to_owned(),
         ];
-        rules.extend(v4.map(|set| format!("iifname . ip saddr {set} accept")));
-        rules.extend(v6.map(|set| format!("iifname . ip6 saddr {set} accept")));
+        rules.extend(apps4.map(|set| format!("iifname . ip saddr {set} accept")));
+        rules.extend(apps6.map(|set| format!("iifname . ip6 saddr {set} accept")));
         rules.push("counter drop comment \"spoofed\"".to_owned());
         rules
     }
@@ -65,6 +75,8 @@ impl Ruleset {
         let none =
             format!("meta mark {all} counter drop comment \"a rule leads nowhere on the box\"");
         let mut rules = Vec::from_iter(led.then_some(none));
+        let tunnels = self.tunnels();
+        rules.push(format!("iifname {tunnels} counter drop comment \"tunnel\""));
         rules.push(format!("iifname {} goto gateway", self.links()));
         rules
     }
@@ -108,6 +120,7 @@ impl Ruleset {
             ));
         }
         rules.extend([
+            format!("iifname {} counter drop comment \"tunnel\"", self.tunnels()),
             format!("iifname {links} goto apps"),
             format!("oifname {links} goto apps"),
             "jump opened".to_owned(),

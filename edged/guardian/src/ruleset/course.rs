@@ -66,6 +66,14 @@ impl Course {
     }
 }
 
+/// The tunnels that a rule takes packets out of, by its filters.
+pub fn taken_out_of(rule: &TrafficRule) -> impl Iterator<Item = TunnelEnds> {
+    let filters = rule.filters.iter();
+    filters
+        .filter(|filter| edged_net::decapsulates(rule) && edged_net::looks_at_tunnels(filter))
+        .filter_map(edged_net::tunnel_of)
+}
+
 /// Courses and their numbers.
 pub type Courses = BTreeMap<Course, u16>;
 

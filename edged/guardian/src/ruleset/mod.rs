@@ -189,7 +189,9 @@ impl Ruleset {
     /// a guardian of another version or configuration does not take old rules for its own.
     pub fn mark(&self, policy: &Policy) -> String {
         let routed = |owned: &OwnedRule| {
-            Course::of(&owned.rule).is_some_and(|course| !matches!(course.way, Way::Address(_)))
+            let course = Course::of(&owned.rule);
+            course.is_some_and(|course| !matches!(course.way, Way::Address(_)))
+                || course::taken_out_of(&owned.rule).next().is_some()
         };
         let plain = policy.bandwidth.is_empty() && !policy.rules.iter().any(routed);
         let more = if plain { "" } else { MORE };

@@ -29,6 +29,10 @@
 //! that was asked for. A connection that is there already when the rule comes begins anew ([`crate::conntrack`]).
 //! PACKET: the destination address of each packet is replaced, and nothing is remembered: an answer is a packet by
 //! itself. A packet that is sent to a neighbour or into a tunnel keeps its addresses in both cases.
+//! FORWARD and DUPLICATE with DECAPSULATED and tunnel addresses in the filter: the box is the end of that tunnel (GRE), and
+//! the rule is about what comes out of it; answers leave by the box's own routes. Without tunnel addresses there is
+//! nothing to be taken out of: packets are sent as they are.
+//! What comes out of a tunnel and matches no such rule ends here.
 //! DUPLICATE copies what FORWARD sends, not the answers; the copy bears the second destination's address.
 //!
 //! # Size
@@ -48,6 +52,8 @@ use super::words::{Family, line};
 const CHAIN_MEAN: u64 = 16;
 /// And none is longer.
 const CHAIN_MAX: usize = 64;
+/// The question after the other direction of a flow, which does not come out of the tunnel that the flow came from.
+const ANSWERS: &str = "ct direction reply";
 /// Longest comment; the kernel takes 128 octets (`NFTNL_UDATA_COMMENT_MAXLEN`).
 const COMMENT_MAX: usize = 100;
 
@@ -78,14 +84,14 @@ impl Traffic {
         let wanted = rules.iter().filter_map(|owned| Course::of(&owned.rule));
         let courses = number(wanted, before, taken);
         let mut traffic = Self {
-            sets: sets(&courses, marks, route),
+            sets: sets(&courses, marks, &route),
             remembered: remembered(rules.iter().map(|owned| &owned.rule)),
             ..Self::default()
         };
         let mut chain = Vec::new();
         let mut length = 0;
         for owned in rules {
-            let lines = lines(owned, marks, &courses);
+            let lines = lines(owned, marks, &courses, &route);
             let hash = hash(lines.iter());
             chain.extend(lines);
             length += 1;
@@ -355,7 +361,12 @@ pub fn kind(course: &Course) -> Kind {
 }
 
 /// The lines of a rule.
-fn lines(owned: &OwnedRule, marks: Marks, courses: &Courses) -> Vec<String> {
+fn lines(
+    owned: &OwnedRule,
+    marks: Marks,
+    courses: &Courses,
+    route: impl Fn(&Way) -> Option<String>,
+) -> Vec<String> {
     let OwnedRule { owner, rule } = owned;
     let course = Course::of(rule);
     let family = course.as_ref().and_then(Course::family);
@@ -366,9 +377,20 @@ fn lines(owned: &OwnedRule, marks: Marks, courses: &Courses) -> Vec<String> {
         .collect();
     let mut lines = Vec::new();
     for filter in &rule.filters {
+        // Out of a tunnel of ours, a packet is one like all others, that has come by the tunnel's link.
+        let tunnel = (edged_net::decapsulates(rule) && edged_net::looks_at_tunnels(filter))
+            .then(|| edged_net::tunnel_of(filter))
+            .flatten();
+        let from = tunnel.and_then(|ends| route(&Way::Tunnel(ends)));
+        let inner = from.as_ref().map(|_| edged_net::inner(filter));
+        let filter = inner.as_ref().unwrap_or(filter);
         for question in questions(filter, rule.filter_type, family) {
             for verdict in &verdicts {
-                let text = format!("{question} {verdict} comment \"{name}\"");
+                let link = match &from {
+                    Some(link) if !verdict.starts_with(ANSWERS) => format!("iifname \"{link}\" "),
+                    _ => String::new(),
+                };
+                let text = format!("{link}{question} {verdict} comment \"{name}\"");
                 lines.push(text.trim_start().to_owned());
             }
         }
@@ -406,7 +428,7 @@ fn verdicts(
     };
     vec![
         format!("ct direction original {own}"),
-        format!("ct direction reply {}", mark(answer)),
+        format!("{ANSWERS} {}", mark(answer)),
     ]
 }
 
