@@ -54,6 +54,9 @@ impl Outside {
         ] {
             ip(&line)?;
         }
+        // What a node does for its uplink; the nodes of these tests have none.
+        let setting = format!("/proc/sys/net/ipv4/conf/{name}/forwarding");
+        std::fs::write(&setting, "1").with_context(|| setting)?;
         Ok(host)
     }
 

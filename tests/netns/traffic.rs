@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::process::Command;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use serde_json::json;
 
 use crate::field::{Field, OUT, PUBLISHED};
@@ -22,11 +22,12 @@ fn drop_drops_only_what_matches_until_it_is_inactive() -> anyhow::Result<()> {
             field.put("one", &drop_port(7000, kind))?;
             a.says("to 7000", (b, 7000))?;
             a.says("to 7001", (b, 7001))?;
-            b7001.hears_word("to 7001")?;
-            b7000.hears_nothing()?;
+            let at = || format!("{kind} to {b}");
+            b7001.hears_word("to 7001").with_context(at)?;
+            b7000.hears_nothing().with_context(at)?;
             field.put("one", &inactive(drop_port(7000, kind)))?;
             a.says("again", (b, 7000))?;
-            b7000.hears_word("again")?;
+            b7000.hears_word("again").with_context(at)?;
         }
     }
     // By who sends, too.

@@ -117,7 +117,9 @@ impl Reconciler {
             snapshot,
             pictures,
         };
-        // What was there before is nobody's news: it is shown before anybody looks.
+        // What was there before is nobody's news: it is shown before anybody looks. Names of applications that run
+        // elsewhere wait for nothing.
+        reconciler.publish();
         reconciler.show();
         Ok(reconciler)
     }
