@@ -16,6 +16,7 @@ use crate::{Command, ErrorKind, Output, Platform, PlatformError, Verb, words};
 mod deed;
 mod exec;
 mod logs;
+mod package;
 mod start;
 
 /// How a line ended.
@@ -156,6 +157,13 @@ fn exit_status(kind: ErrorKind, is_exec: bool) -> ExitStatus {
     }
 }
 
+/// A file that the box cannot open.
+fn not_here(verb: &str, file: &str) -> Stop {
+    Stop::Usage(format!(
+        "{file:?} is on your machine, not on the box; write {verb} < {file}, or use edgectl"
+    ))
+}
+
 /// Help goes to standard output and is no failure; anything else is a usage error.
 async fn explain<I, O, E>(error: &clap::Error, streams: &mut Streams<I, O, E>) -> ExitStatus
 where
@@ -195,6 +203,7 @@ where
     ) -> Result<ExitStatus, Stop> {
         match verb {
             Verb::Load { file } => return self.load(platform, file, input).await,
+            Verb::Package(package) => return self.package(platform, package, input).await,
             Verb::Exec(ExecArgs {
                 interactive,
                 name,
@@ -272,7 +281,7 @@ where
                 }
             }
             // They read input, and were done before.
-            Verb::Load { .. } | Verb::Exec(_) => {}
+            Verb::Load { .. } | Verb::Exec(_) | Verb::Package(_) => {}
         }
         Ok(ExitStatus::OK)
     }
@@ -284,9 +293,7 @@ where
         input: I,
     ) -> Result<ExitStatus, Stop> {
         if let Some(file) = file {
-            return Err(Stop::Usage(format!(
-                "{file:?} is on your machine, not on the box; write load < {file}, or use edgectl"
-            )));
+            return Err(not_here("load", &file));
         }
         let work = |progress| platform.load(input, progress);
         let loaded = watched(self.output, &mut self.err, work).await?;

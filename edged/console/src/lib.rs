@@ -15,6 +15,7 @@ mod error;
 mod execute;
 mod health;
 mod measure;
+mod package;
 mod platform;
 mod progress;
 mod render;
@@ -27,12 +28,13 @@ mod words;
 
 pub use error::{ErrorKind, PlatformError};
 pub use execute::{ExitStatus, Streams, execute, execute_line, help};
+pub use package::{PackageVerb, Packages, TrustVerb};
 pub use platform::{EXEC_EVENTS, ExecEvent, LOG_LINES, LogQuery, Platform};
 pub use progress::{Progress, Step};
 pub use run::RunArgs;
 pub use verb::{Command, Output, Verb};
 pub use view::{
-    Applications, ImageView, InstanceDetail, InstanceView, LogLine, PartView, StatsView,
-    StatusView, Stream,
+    Applications, ImageView, InstanceDetail, InstanceView, LogLine, PackageDetail, PackageView,
+    PartView, SignerView, StatsView, StatusView, Stream,
 };
 pub use words::{SplitError, quote, split};

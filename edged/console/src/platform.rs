@@ -9,8 +9,8 @@ use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 
 use crate::{
-    ImageView, InstanceDetail, InstanceView, LogLine, PlatformError, Progress, StatsView,
-    StatusView, Stream,
+    ImageView, InstanceDetail, InstanceView, LogLine, PackageDetail, PackageView, PlatformError,
+    Progress, SignerView, StatsView, StatusView, Stream,
 };
 
 /// Log lines a platform should buffer for one reader: a screen or two, after which the source waits.
@@ -121,6 +121,50 @@ pub trait Platform: Send + Sync + 'static {
 
     /// Starts a stopped or ended application; returns when that is accepted and durable.
     fn start(&self, name: &AppName) -> impl Future<Output = Result<(), PlatformError>> + Send;
+
+    /// On-boards the package that `input` holds until its end; returns when it is on-boarded or refused, and then
+    /// nothing of it is left.
+    fn install_package(
+        &self,
+        input: impl AsyncRead + Send + Unpin,
+        progress: Progress,
+    ) -> impl Future<Output = Result<PackageView, PlatformError>> + Send;
+
+    /// Every package, oldest first.
+    fn packages(&self) -> impl Future<Output = Result<Vec<PackageView>, PlatformError>> + Send;
+
+    /// Everything about one package, by its id or its descriptor's.
+    fn package(
+        &self,
+        package: &str,
+    ) -> impl Future<Output = Result<PackageDetail, PlatformError>> + Send;
+
+    /// Whether instances may be made of a package from now on; durable when it returns.
+    fn enable_package(
+        &self,
+        package: &str,
+        enabled: bool,
+    ) -> impl Future<Output = Result<(), PlatformError>> + Send;
+
+    /// Removes a disabled package that is not in use, its files and its image.
+    fn remove_package(
+        &self,
+        package: &str,
+    ) -> impl Future<Output = Result<(), PlatformError>> + Send;
+
+    /// Whose packages are taken, by name.
+    fn signers(&self) -> impl Future<Output = Result<Vec<SignerView>, PlatformError>> + Send;
+
+    /// Takes the packages of a signer; `input` holds its certificate in PEM.
+    fn trust_signer(
+        &self,
+        name: &str,
+        input: impl AsyncRead + Send + Unpin,
+    ) -> impl Future<Output = Result<SignerView, PlatformError>> + Send;
+
+    /// Takes no more packages of a signer.
+    fn distrust_signer(&self, name: &str)
+    -> impl Future<Output = Result<(), PlatformError>> + Send;
 
     /// What the named applications use, in that order; all running ones where `names` is empty.
     fn stats(

@@ -5,7 +5,9 @@ use serde::Serialize;
 
 use crate::measure::{share, span, timestamp};
 use crate::table::{Cell, Tone, paint, table};
-use crate::{ImageView, InstanceView, LogLine, PlatformError, StatsView, StatusView};
+use crate::{
+    ImageView, InstanceView, LogLine, PackageView, PlatformError, SignerView, StatsView, StatusView,
+};
 
 /// Hexadecimal digits of a digest in a table; enough to tell two images apart.
 const DIGEST_SHOWN: usize = 19;
@@ -95,6 +97,52 @@ pub(crate) fn image_names(list: &[ImageView]) -> String {
         None => format!("{}\n", one.manifest),
     };
     list.iter().map(name).collect()
+}
+
+pub(crate) fn packages(list: &[PackageView], look: Look) -> String {
+    let rows = list.iter().map(|one| {
+        let id = one.app_d_id.as_ref().unwrap_or(&one.id);
+        [
+            id.as_str().into(),
+            one.name.as_str().into(),
+            dash_if_empty(one.version.clone()).into(),
+            package_state(one),
+            if one.in_use { "yes" } else { "no" }.into(),
+            one.size.to_string().into(),
+            one.signer.clone().unwrap_or_else(|| "-".to_owned()).into(),
+        ]
+    });
+    let heading = [
+        "PACKAGE",
+        "NAME",
+        "VERSION",
+        "STATE",
+        "IN USE",
+        "SIZE",
+        "SIGNED BY",
+    ];
+    table(heading, rows.collect(), look.color)
+}
+
+fn package_state(one: &PackageView) -> Cell {
+    match (&one.failure, one.onboarding_state.as_str()) {
+        (Some(_), _) => Cell::toned("refused", Tone::Bad),
+        (None, "ONBOARDED") if one.enabled => Cell::toned("enabled", Tone::Good),
+        (None, "ONBOARDED") => "disabled".into(),
+        (None, other) => Cell::toned(other.to_ascii_lowercase(), Tone::Busy),
+    }
+}
+
+/// What `package install` ends with: ready for the next command.
+pub(crate) fn installed(one: &PackageView) -> String {
+    format!("{}\n", one.app_d_id.as_ref().unwrap_or(&one.id))
+}
+
+pub(crate) fn signers(list: &[SignerView], look: Look) -> String {
+    let rows = list
+        .iter()
+        .map(|one| [one.name.as_str().into(), one.fingerprints.join(", ").into()]);
+    table(["NAME", "SHA-256"], rows.collect(), look.color)
 }
 
 pub(crate) fn stats(list: &[StatsView], look: Look) -> String {

@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use edged_model::{AppName, ImageReference};
 
 use crate::RunArgs;
+use crate::package::PackageVerb;
 
 /// One line of the operator.
 #[derive(Debug, Clone, Parser)]
@@ -106,6 +107,9 @@ pub enum Verb {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<AppName>,
     },
+    /// On-board application packages and say whose are taken (`edgectl package create` makes one).
+    #[command(subcommand)]
+    Package(PackageVerb),
     /// Show what applications use.
     Stats {
         /// Which applications; all running ones where none is named.
@@ -151,7 +155,17 @@ impl Command {
         match &self.verb {
             Verb::Load { .. } => true,
             Verb::Exec(exec) => exec.interactive,
+            Verb::Package(package) => package.input().is_some(),
             _ => false,
+        }
+    }
+
+    /// The file on the caller's machine that is to be standard input.
+    pub fn input_file(&self) -> Option<&str> {
+        match &self.verb {
+            Verb::Load { file } => file.as_deref(),
+            Verb::Package(package) => package.input().flatten(),
+            _ => None,
         }
     }
 }

@@ -78,6 +78,65 @@ pub struct ImageView {
     pub used_by: Vec<AppName>,
 }
 
+/// One package in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageView {
+    /// MEC 010-2 `appPkgId`.
+    pub id: String,
+    /// Id of its descriptor, once it has been read.
+    #[serde(rename = "appDId", skip_serializing_if = "Option::is_none", default)]
+    pub app_d_id: Option<String>,
+    /// The application, or what the package was announced as.
+    pub name: String,
+    /// Version of the software; empty until it has been read.
+    pub version: String,
+    /// Who provides it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub provider: Option<String>,
+    /// MEC 010-2 `onboardingState`.
+    pub onboarding_state: String,
+    /// Whether instances may be made of it.
+    pub enabled: bool,
+    /// Whether instances made of it exist.
+    pub in_use: bool,
+    /// Size of the package, bytes.
+    pub size: Bytes,
+    /// Its image in the content store.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub image: Option<ImageReference>,
+    /// Who signed it; nobody where an unsigned one was taken.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signer: Option<String>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<String>,
+}
+
+/// Everything about one package.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageDetail {
+    /// What a list shows.
+    #[serde(flatten)]
+    pub view: PackageView,
+    /// MEC 010-2 `AppD`, once it has been read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub descriptor: Option<serde_json::Value>,
+    /// Its files and their digests, as `SHA-256 0123…`.
+    pub files: std::collections::BTreeMap<String, String>,
+}
+
+/// A signer whose packages are taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignerView {
+    /// What the operator calls it.
+    pub name: String,
+    /// SHA-256 of its certificates, hexadecimal.
+    pub fingerprints: Vec<String>,
+}
+
 /// What one application uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Parser;
-use edged_console::{Command, Verb, quote};
+use edged_console::{Command, quote};
 use tokio::fs::File;
 use tokio::io::AsyncRead;
 
@@ -18,16 +18,15 @@ pub(crate) type Input = Option<Box<dyn AsyncRead + Send + Unpin>>;
 pub(crate) async fn prepare(mut words: Vec<String>) -> Result<(String, Input), CtlError> {
     let mut input: Input = None;
     if let Ok(command) = Command::try_parse_from(&words) {
-        let reads_input = command.reads_input();
-        if let Verb::Load { file: Some(file) } = command.verb {
-            let path = PathBuf::from(&file);
+        if let Some(file) = command.input_file() {
+            let path = PathBuf::from(file);
             let opened = File::open(&path).await;
             let opened = opened.map_err(|source| CtlError::Input { path, source })?;
             input = Some(Box::new(opened));
-            if let Some(at) = words.iter().rposition(|word| *word == file) {
+            if let Some(at) = words.iter().rposition(|word| word == file) {
                 words.remove(at);
             }
-        } else if reads_input {
+        } else if command.reads_input() {
             input = Some(Box::new(tokio::io::stdin()));
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use edged_config::Config;
 use edged_image::{ContentStore, Credential, Puller, PullerConfig};
+use edged_mec::package_management::PackageManagement;
 use edged_mqtt::{BrokerClient, BrokerConfig};
 use edged_store::Store;
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,6 +49,9 @@ pub enum BootError {
     /// The certificates.
     #[error(transparent)]
     Authority(#[from] edged_mec::AuthorityError),
+    /// The packages.
+    #[error(transparent)]
+    Packages(#[from] edged_mec::package_management::PackagesError),
     /// Notifications.
     #[error(transparent)]
     Notify(#[from] edged_notify::NotifyError),
@@ -151,11 +155,22 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     );
     let (mec, subscriptions) = interfaces::open(&config, &addressing, registry, reach)?;
     let router = edged_mec::router(Arc::clone(&mec), tokens);
-    let door = Door::new(means.clone(), puller, mailbox.clone(), reader.clone());
+    let packages = PackageManagement::new(Arc::clone(&mec));
+    packages.restore()?;
+    mec.restore_instances()?;
+    let door = Door::new(
+        means.clone(),
+        puller,
+        mailbox.clone(),
+        reader.clone(),
+        packages,
+    );
 
     let mut background = JoinSet::new();
     background.spawn(async move { subscriptions.run_expiry().await });
     background.spawn(edged_mec::tell_news(Arc::clone(&mec)));
+    background.spawn(edged_mec::run_operations(Arc::clone(&mec)));
+    background.spawn(edged_mec::watch_instances(Arc::clone(&mec)));
     background.spawn(edged_mec::watch_heartbeats(mec));
     background.spawn(broker_task.run());
     background.spawn(worker::keep(means.worker.clone(), mailbox.clone()));

@@ -33,7 +33,7 @@ pub mod store;
 pub use document::DOCUMENT_MAX;
 pub use error::ImageError;
 pub use image::{ExposedPort, Image, ImageProcess, Layer, LayerMediaType};
-pub use load::{load, load_folder};
+pub use load::{load, load_as, load_folder};
 pub use platform::Architecture;
 pub use pull::{Credential, Patience, PullEvent, Puller, PullerConfig};
 pub use refusal::Refusal;

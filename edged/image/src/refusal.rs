@@ -183,6 +183,9 @@ pub enum Refusal {
     /// Images without a name.
     #[error("its archive does not say how image {0} is called; give a reference when loading it")]
     Nameless(Digest),
+    /// None or several images where one is wanted.
+    #[error("its archive holds {0} images and exactly one is taken; save that one alone")]
+    Several(usize),
     /// A name that is no reference.
     #[error("its archive names an image {0:?}, which is no image reference")]
     Name(String),

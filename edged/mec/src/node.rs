@@ -7,7 +7,7 @@ use edged_notify::{Deliverer, Subscriptions};
 use edged_store::Store;
 
 use crate::Platform;
-use crate::package_management::Packages;
+use crate::lifecycle::Book;
 use crate::package_management::Packages;
 use crate::query::MarkerKey;
 use crate::service_management::Registry;
@@ -50,8 +50,8 @@ pub struct Mec<P> {
     pub marker: MarkerKey,
     /// The packages of the node.
     pub packages: Packages,
-    /// The packages of the node.
-    pub packages: Packages,
+    /// Instances that orchestrators created, and the runs on them.
+    pub(crate) lifecycle: Book,
     store: Mutex<Store>,
 }
 
@@ -75,7 +75,7 @@ impl<P: Platform> Mec<P> {
             claiming: tokio::sync::Mutex::default(),
             marker,
             packages: Packages::default(),
-            packages: Packages::default(),
+            lifecycle: Book::default(),
             store: Mutex::new(store),
         })
     }

@@ -36,6 +36,7 @@
 
 mod appd;
 mod build;
+mod definitions;
 mod envelope;
 mod error;
 mod hash;

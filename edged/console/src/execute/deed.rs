@@ -21,6 +21,12 @@ pub(super) enum Deed {
         grace: Option<Duration>,
     },
     Start(AppName),
+    Enable {
+        package: String,
+        enabled: bool,
+    },
+    RemovePackage(String),
+    Distrust(String),
 }
 
 impl Deed {
@@ -30,6 +36,9 @@ impl Deed {
             Self::Forget(image) => platform.remove_image(image).await,
             Self::Stop { name, grace } => platform.stop(name, *grace).await,
             Self::Start(name) => platform.start(name).await,
+            Self::Enable { package, enabled } => platform.enable_package(package, *enabled).await,
+            Self::RemovePackage(package) => platform.remove_package(package).await,
+            Self::Distrust(name) => platform.distrust_signer(name).await,
         }
     }
 }
@@ -39,6 +48,9 @@ impl fmt::Display for Deed {
         match self {
             Self::Remove { name, .. } | Self::Stop { name, .. } | Self::Start(name) => name.fmt(f),
             Self::Forget(image) => image.fmt(f),
+            Self::Enable { package: name, .. }
+            | Self::RemovePackage(name)
+            | Self::Distrust(name) => name.fmt(f),
         }
     }
 }

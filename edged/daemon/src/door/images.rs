@@ -1,6 +1,7 @@
 //! Images: fetched, taken from archives, listed, forgotten.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use edged_console::{ErrorKind, ImageView, PlatformError, Progress, Step};
 use edged_image::{Image, PullEvent};
@@ -9,7 +10,8 @@ use edged_protocol::worker::Command;
 use tokio::io::AsyncRead;
 
 use super::{Door, error};
-use crate::reconcile::Message;
+use crate::reconcile::{Mailbox, Means, Message};
+use crate::snapshot::Reader;
 
 impl Door {
     /// Fetches an image, telling how far it is.
@@ -114,53 +116,48 @@ impl Door {
             return Err(PlatformError::new(ErrorKind::Conflict, message)
                 .with_hint(format!("`rm {name}` first")));
         }
-        self.means
-            .images
-            .remove(reference)
-            .await
-            .map_err(|error| error::image(&error))?;
-        let keep: Vec<Digest> = now
-            .instances
-            .values()
-            .map(|status| status.instance.image.manifest.clone())
-            .collect();
-        self.means
-            .images
-            .gc(&keep)
-            .await
-            .map_err(|error| error::image(&error))?;
-        self.drop_layers().await
+        if let Some(package) = self.packages.user_of_image(reference) {
+            let message = format!("image {reference} belongs to package {}", package.id);
+            return Err(PlatformError::new(ErrorKind::Conflict, message)
+                .with_hint(format!("`package rm {}` removes both", package.id)));
+        }
+        forget(&self.means, &self.mailbox, &self.reader, reference).await
     }
+}
 
-    /// Deletes unpacked layers that neither an image nor an application needs.
-    async fn drop_layers(&self) -> Result<(), PlatformError> {
-        let mut needed: BTreeSet<Digest> = BTreeSet::new();
-        for image in self
-            .means
-            .images
-            .images()
-            .await
-            .map_err(|error| error::image(&error))?
-        {
-            needed.extend(image.layers.into_iter().map(|layer| layer.diff_id));
-        }
-        for status in self.now().instances.values() {
-            needed.extend(status.instance.image.layers.iter().cloned());
-        }
-        for diff_id in self.means.worker.observe().await?.layers {
-            if !needed.contains(&diff_id) {
-                self.means
-                    .worker
-                    .order(Command::RemoveLayer {
-                        diff_id: diff_id.clone(),
-                    })
-                    .await?;
-                // A reconciler that has ended needs no news.
-                let _ = self.mailbox.send(Message::LayerGone(diff_id)).await;
-            }
-        }
-        Ok(())
+/// Forgets a reference, then whatever of the store and of the unpacked layers nothing reaches any more.
+pub async fn forget(
+    means: &Means,
+    mailbox: &Mailbox,
+    reader: &Reader,
+    reference: &ImageReference,
+) -> Result<(), PlatformError> {
+    let failed = |error| error::image(&error);
+    means.images.remove(reference).await.map_err(failed)?;
+    let now = Arc::clone(&reader.borrow());
+    let instances = now.instances.values();
+    let keep: Vec<Digest> = instances
+        .map(|status| status.instance.image.manifest.clone())
+        .collect();
+    means.images.gc(&keep).await.map_err(failed)?;
+    let images = means.images.images().await.map_err(failed)?;
+    let layers = images.into_iter().flat_map(|image| image.layers);
+    let mut needed: BTreeSet<Digest> = layers.map(|layer| layer.diff_id).collect();
+    let now = Arc::clone(&reader.borrow());
+    for status in now.instances.values() {
+        needed.extend(status.instance.image.layers.iter().cloned());
     }
+    for diff_id in means.worker.observe().await?.layers {
+        if !needed.contains(&diff_id) {
+            let order = Command::RemoveLayer {
+                diff_id: diff_id.clone(),
+            };
+            means.worker.order(order).await?;
+            // A reconciler that has ended needs no news.
+            let _ = mailbox.send(Message::LayerGone(diff_id)).await;
+        }
+    }
+    Ok(())
 }
 
 fn unix_seconds(text: &str) -> Option<u64> {

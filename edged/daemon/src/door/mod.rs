@@ -4,25 +4,30 @@ mod error;
 mod exec;
 mod images;
 mod logs;
+mod packages;
 mod stats;
 mod views;
 
+pub use images::forget as forget_image;
 pub use views::{instance as instance_view, status as status_view};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use edged_console::{
-    ErrorKind, ExecEvent, ImageView, InstanceDetail, InstanceView, LogLine, LogQuery, Platform,
-    PlatformError, Progress, StatsView, StatusView,
+    ErrorKind, ExecEvent, ImageView, InstanceDetail, InstanceView, LogLine, LogQuery,
+    PackageDetail, PackageView, Platform, PlatformError, Progress, SignerView, StatsView,
+    StatusView,
 };
 use edged_image::{Image, Puller};
+use edged_mec::package_management::PackageManagement;
 use edged_model::{AppName, AppSpec, ContainerState, Goal, ImageReference, InstanceState};
 use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::reconcile::{Denied, Mailbox, Means, Message, Which, Wish};
+use crate::registry::Registry;
 use crate::snapshot::{InstanceStatus, Reader, Snapshot};
 
 /// Longest wait for the first picture of a new application: the reconciler shows one each turn, and a turn is short.
@@ -35,17 +40,25 @@ pub struct Door {
     puller: Arc<Puller>,
     mailbox: Mailbox,
     reader: Reader,
+    packages: PackageManagement<Registry>,
     since: Instant,
 }
 
 impl Door {
     /// A door to the node.
-    pub fn new(means: Means, puller: Arc<Puller>, mailbox: Mailbox, reader: Reader) -> Self {
+    pub fn new(
+        means: Means,
+        puller: Arc<Puller>,
+        mailbox: Mailbox,
+        reader: Reader,
+        packages: PackageManagement<Registry>,
+    ) -> Self {
         Self {
             means,
             puller,
             mailbox,
             reader,
+            packages,
             since: Instant::now(),
         }
     }
@@ -301,6 +314,46 @@ impl Platform for Door {
 
     async fn start(&self, name: &AppName) -> Result<(), PlatformError> {
         self.change(name, Goal::Running, true, None).await
+    }
+
+    async fn install_package(
+        &self,
+        input: impl AsyncRead + Send + Unpin,
+        progress: Progress,
+    ) -> Result<PackageView, PlatformError> {
+        self.take_package(input, progress).await
+    }
+
+    async fn packages(&self) -> Result<Vec<PackageView>, PlatformError> {
+        Ok(self.package_views())
+    }
+
+    async fn package(&self, package: &str) -> Result<PackageDetail, PlatformError> {
+        self.package_detail(package)
+    }
+
+    async fn enable_package(&self, package: &str, enabled: bool) -> Result<(), PlatformError> {
+        self.switch_package(package, enabled)
+    }
+
+    async fn remove_package(&self, package: &str) -> Result<(), PlatformError> {
+        self.delete_package(package).await
+    }
+
+    async fn signers(&self) -> Result<Vec<SignerView>, PlatformError> {
+        self.signer_views()
+    }
+
+    async fn trust_signer(
+        &self,
+        name: &str,
+        input: impl AsyncRead + Send + Unpin,
+    ) -> Result<SignerView, PlatformError> {
+        self.add_signer(name, input).await
+    }
+
+    async fn distrust_signer(&self, name: &str) -> Result<(), PlatformError> {
+        self.drop_signer(name)
     }
 
     async fn stats(&self, names: &[AppName]) -> Result<Vec<StatsView>, PlatformError> {

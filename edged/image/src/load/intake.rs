@@ -109,27 +109,23 @@ impl Intake {
         Ok(())
     }
 
+    /// Makes the one image and records it under this name alone.
+    pub(super) fn finish_as(self, name: &ImageReference) -> Result<Image, ImageError> {
+        let mut pins = Vec::new();
+        let named = self.named(Some(name), &mut pins)?;
+        let [(manifest, _)] = named.as_slice() else {
+            return Err(ImageError::refused(SUBJECT, Refusal::Several(named.len())));
+        };
+        let image = self.store.read_image(name, manifest)?;
+        self.store.record(&image.reference, &image.manifest)?;
+        Ok(image)
+    }
+
     /// Makes and records the images.
     pub(super) fn finish(self, name: Option<&ImageReference>) -> Result<Vec<Image>, ImageError> {
         let refused = |reason| ImageError::refused(SUBJECT, reason);
         let mut pins = Vec::new();
-        let named = match (&self.index, &self.manifests) {
-            (None, None) => return Err(refused(Refusal::NoArchiveIndex)),
-            (Some(index), manifests) => {
-                let index: ImageIndex = json("index", index).map_err(refused)?;
-                let found = self.read_index(&index)?;
-                match manifests {
-                    // Older tools name their images in manifest.json alone.
-                    Some(manifests)
-                        if found.iter().any(|(_, names)| names.is_empty()) && name.is_none() =>
-                    {
-                        self.read_saved(manifests, &mut pins)?
-                    }
-                    _ => found,
-                }
-            }
-            (None, Some(manifests)) => self.read_saved(manifests, &mut pins)?,
-        };
+        let named = self.named(name, &mut pins)?;
         let single = named.len() == 1;
         let mut images = Vec::new();
         for (manifest, mut names) in named {
@@ -148,6 +144,32 @@ impl Intake {
             self.store.record(&image.reference, &image.manifest)?;
         }
         Ok(images)
+    }
+
+    /// The images of the archive and their names, where they have any; what is made for them is pinned into `pins`.
+    fn named(
+        &self,
+        name: Option<&ImageReference>,
+        pins: &mut Vec<Pin>,
+    ) -> Result<Vec<(Digest, Vec<ImageReference>)>, ImageError> {
+        let refused = |reason| ImageError::refused(SUBJECT, reason);
+        Ok(match (&self.index, &self.manifests) {
+            (None, None) => return Err(refused(Refusal::NoArchiveIndex)),
+            (Some(index), manifests) => {
+                let index: ImageIndex = json("index", index).map_err(refused)?;
+                let found = self.read_index(&index)?;
+                match manifests {
+                    // Older tools name their images in manifest.json alone.
+                    Some(manifests)
+                        if found.iter().any(|(_, names)| names.is_empty()) && name.is_none() =>
+                    {
+                        self.read_saved(manifests, pins)?
+                    }
+                    _ => found,
+                }
+            }
+            (None, Some(manifests)) => self.read_saved(manifests, pins)?,
+        })
     }
 
     /// The images of an OCI layout, with the names that it gives them.

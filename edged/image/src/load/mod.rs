@@ -22,6 +22,20 @@ use crate::store::{CHUNK, CHUNKS_IN_FLIGHT, blocking};
 use crate::{ContentStore, Image, ImageError};
 use intake::Intake;
 
+/// Loads the one image of an archive and records it under `name` alone, whatever names the archive has for it: somebody
+/// else's image of such a name stays what it is.
+///
+/// # Errors
+/// As [`load`]; an archive with several images is refused.
+pub async fn load_as(
+    store: &ContentStore,
+    source: impl AsyncRead + Unpin,
+    name: &ImageReference,
+) -> Result<Image, ImageError> {
+    let name = name.clone();
+    read(store, source, move |intake| intake.finish_as(&name)).await
+}
+
 /// Loads every image of an archive: tar, or tar in gzip or Zstandard. `name` is for the one image of an archive
 /// that does not name it; images that name themselves keep their names.
 ///
@@ -29,11 +43,20 @@ use intake::Intake;
 /// The stream breaks off, or what it holds is refused.
 pub async fn load(
     store: &ContentStore,
-    mut source: impl AsyncRead + Unpin,
+    source: impl AsyncRead + Unpin,
     name: Option<&ImageReference>,
 ) -> Result<Vec<Image>, ImageError> {
+    let name = name.cloned();
+    read(store, source, move |intake| intake.finish(name.as_ref())).await
+}
+
+async fn read<T: Send + 'static>(
+    store: &ContentStore,
+    mut source: impl AsyncRead + Unpin,
+    finish: impl FnOnce(Intake) -> Result<T, ImageError> + Send + 'static,
+) -> Result<T, ImageError> {
     let (chunks, received) = mpsc::channel::<io::Result<Bytes>>(CHUNKS_IN_FLIGHT);
-    let (store, name) = (store.clone(), name.cloned());
+    let store = store.clone();
     let reading = blocking(move || {
         let mut intake = Intake::new(store);
         archive::read(
@@ -43,7 +66,7 @@ pub async fn load(
             },
             &mut intake,
         )?;
-        intake.finish(name.as_ref())
+        finish(intake)
     });
     let feeding = async move {
         loop {
@@ -60,8 +83,8 @@ pub async fn load(
             }
         }
     };
-    let (images, ()) = tokio::join!(reading, feeding);
-    images
+    let (found, ()) = tokio::join!(reading, feeding);
+    found
 }
 
 /// Loads every image of an OCI layout in a folder, which is only read.

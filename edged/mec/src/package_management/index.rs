@@ -13,6 +13,8 @@ use super::record::{PackageId, Stage, StoredPackage};
 
 /// Packages at once: far more than a box of 1 GiB runs, and a list of them stays below a mebibyte.
 pub const PACKAGES: usize = 256;
+/// Packages whose content comes at once: each may take 2 GiB of the disk before anything of it is known.
+pub const ARRIVALS: usize = 4;
 /// Seconds after which somebody who announces too many may try again: packages go by hand.
 const COME_BACK_S: u32 = 60;
 
@@ -54,6 +56,7 @@ pub struct Packages {
     known: Mutex<Known>,
     /// Packages are checked one after the other: each needs the disk and memory of its image.
     pub(super) turn: Semaphore,
+    pub(super) arriving: Arc<Semaphore>,
 }
 
 impl Default for Packages {
@@ -61,6 +64,7 @@ impl Default for Packages {
         Self {
             known: Mutex::default(),
             turn: Semaphore::new(1),
+            arriving: Arc::new(Semaphore::new(ARRIVALS)),
         }
     }
 }
@@ -168,6 +172,21 @@ impl Packages {
         found
             .filter(|found| found.stage != Stage::Deleting)
             .cloned()
+    }
+
+    /// A package by its id, on its way out too.
+    pub(super) fn at(&self, id: &PackageId) -> Option<Arc<StoredPackage>> {
+        self.known().packages.get(id).cloned()
+    }
+
+    /// Whether another package has this image too.
+    pub(super) fn share_image(&self, id: &PackageId, reference: &ImageReference) -> bool {
+        let known = self.known();
+        let mut others = known.packages.values().filter(|other| other.id != *id);
+        others.any(|other| {
+            let image = other.image.as_ref();
+            image.is_some_and(|image| image.reference == *reference)
+        })
     }
 
     pub(super) fn is_used(&self, id: &PackageId) -> bool {

@@ -1,0 +1,165 @@
+//! Whose packages are taken: a folder of certificates, read at every on-boarding.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use edged_package::Trust;
+use mec_api::Problem;
+use ring::digest::{SHA256, digest};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use super::PackageManagement;
+use super::arrival::hex;
+use super::folder::disk;
+use crate::Platform;
+
+/// Certificates of signers at once: more would be a public key infrastructure, and that has one root.
+pub const SIGNERS: usize = 64;
+/// Longest file with a certificate: chains of four with large keys stay below.
+pub const CERTIFICATE_MAX: usize = 16 << 10;
+/// Longest name of a signer: it is the name of a file.
+const NAME_MAX: usize = 64;
+const EXTENSION: &str = "pem";
+
+/// A signer, or an authority of signers, whose packages are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedSigner {
+    /// What the operator calls it.
+    pub name: String,
+    /// SHA-256 of each of its certificates, hexadecimal.
+    pub fingerprints: Vec<String>,
+}
+
+/// What the folder holds, for [`edged_package::Package::open`]; an absent folder trusts nobody.
+pub(super) fn trust(folder: &Path) -> Result<Trust, Problem> {
+    let mut text = String::new();
+    for path in files(folder).map_err(|error| disk(&error))? {
+        text += &fs::read_to_string(&path).map_err(|error| disk(&error))?;
+        text.push('\n');
+    }
+    if text.trim().is_empty() {
+        return Ok(Trust::default());
+    }
+    Trust::from_pem(&text).map_err(|error| {
+        Problem::unavailable(format!(
+            "the certificates in {} cannot be used: {error}",
+            folder.display()
+        ))
+    })
+}
+
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|found| found == EXTENSION) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn fingerprints(pem: &str) -> Vec<String> {
+    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok);
+    certificates
+        .map(|certificate| hex(digest(&SHA256, &certificate).as_ref()))
+        .collect()
+}
+
+impl<P: Platform> PackageManagement<P> {
+    fn signer_file(&self, name: &str) -> Result<PathBuf, Problem> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty()
+            || name.len() > NAME_MAX
+            || name.starts_with('.')
+            || !name.chars().all(plain)
+        {
+            return Err(Problem::bad_request(format!(
+                "{name:?} is no name of a signer; write 1 to {NAME_MAX} letters, digits, '-', '_' and '.'"
+            )));
+        }
+        Ok(self.mec().facts.signers.join(format!("{name}.{EXTENSION}")))
+    }
+
+    /// Whose packages are taken, by name.
+    ///
+    /// # Errors
+    /// 503 where the folder cannot be read.
+    pub fn signers(&self) -> Result<Vec<TrustedSigner>, Problem> {
+        let files = files(&self.mec().facts.signers).map_err(|error| disk(&error))?;
+        let read = |path: PathBuf| {
+            let text = fs::read_to_string(&path).map_err(|error| disk(&error))?;
+            let name = path.file_stem().unwrap_or_default();
+            Ok(TrustedSigner {
+                name: name.to_string_lossy().into_owned(),
+                fingerprints: fingerprints(&text),
+            })
+        };
+        files.into_iter().map(read).collect()
+    }
+
+    /// Takes the packages of a signer from now on; `pem` is its certificate or that of its authority. Durable.
+    ///
+    /// # Errors
+    /// 400 for what is no certificate, 409 where the name is taken or there are enough.
+    pub fn add_signer(&self, name: &str, pem: &str) -> Result<TrustedSigner, Problem> {
+        let path = self.signer_file(name)?;
+        if pem.len() > CERTIFICATE_MAX {
+            return Err(Problem::too_large(format!(
+                "a certificate has at most {CERTIFICATE_MAX} bytes"
+            )));
+        }
+        Trust::from_pem(pem).map_err(|error| Problem::bad_request(error.to_string()))?;
+        let known = self.signers()?;
+        if known.iter().any(|known| known.name == name) {
+            return Err(Problem::conflict(format!(
+                "a signer named {name:?} is trusted already; remove it first, or choose another name"
+            )));
+        }
+        if known.len() >= SIGNERS {
+            return Err(Problem::conflict(format!(
+                "{SIGNERS} signers are trusted already; trust the authority that issued them"
+            )));
+        }
+        write(&self.mec().facts.signers, &path, pem).map_err(|error| disk(&error))?;
+        Ok(TrustedSigner {
+            name: name.to_owned(),
+            fingerprints: fingerprints(pem),
+        })
+    }
+
+    /// Takes no more packages of a signer; those that are on-boarded stay.
+    ///
+    /// # Errors
+    /// 404 where there is no such signer.
+    pub fn remove_signer(&self, name: &str) -> Result<(), Problem> {
+        let path = self.signer_file(name)?;
+        fs::remove_file(&path).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                Problem::not_found(format!("no signer named {name:?} is trusted"))
+            } else {
+                disk(&error)
+            }
+        })
+    }
+}
+
+/// Writes a file whole or not at all.
+fn write(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
+    use io::Write as _;
+    fs::create_dir_all(folder)?;
+    let part = path.with_extension("part");
+    let mut file = fs::File::create(&part)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&part, path)?;
+    fs::File::open(folder)?.sync_all()
+}
