@@ -50,6 +50,7 @@ pub fn closed<P: Platform>(mec: Arc<Mec<P>>) -> Router {
 /// Never: the document is a value of this program.
 pub fn document() -> String {
     let mut document = Document::openapi();
+    document.info.contact = None;
     document.info.license = Some(utoipa::openapi::License::new("Apache-2.0"));
     document.to_yaml().unwrap_or_default()
 }
