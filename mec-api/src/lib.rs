@@ -39,7 +39,7 @@ mod words;
 
 pub use documents::{Document, documents};
 pub use etag::{ETag, IfMatch};
-pub use http::{MAX_JSON, MAX_URI, MediaType};
+pub use http::{MAX_JSON, MAX_URI, MediaType, read_json};
 pub use one_or_many::OneOrMany;
 pub use prepared::Prepared;
 pub use problem::{PROBLEM_JSON, Problem};

@@ -42,6 +42,6 @@ pub use platform::{
 };
 pub use routes::router;
 pub use service::RegisteredService;
-pub use service_management::watch_heartbeats;
+pub use service_management::{Offered, watch_heartbeats};
 pub use subscribe::{Asked, Uris};
 pub use token::{Access, TokenError, Tokens};

@@ -17,6 +17,14 @@ pub const MAX_JSON: usize = 64 * 1024;
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
+/// A value from its JSON, read as strictly as from the body of a request.
+///
+/// # Errors
+/// 400 when it is not JSON, not of that type, or breaks a rule; the detail begins with the path of the member at fault.
+pub fn read_json<T: DeserializeOwned + Check>(json: &[u8]) -> Result<T, Problem> {
+    Content::Json(Bytes::copy_from_slice(json)).checked()
+}
+
 /// A body whose form is one that the operation takes.
 pub(crate) enum Content {
     /// JSON, whole.

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 
 pub use accept::MediaType;
 pub(crate) use body::Content;
-pub use body::MAX_JSON;
+pub use body::{MAX_JSON, read_json};
 pub(crate) use query::Query;
 pub(crate) use reply::Reply;
 

@@ -12,6 +12,7 @@ mod intake;
 mod liveness;
 mod news;
 mod offer;
+mod operator;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub use liveness::watch_heartbeats;
 use liveness::{Beats, with_state};
 pub(crate) use news::tell;
 use offer::Viewer;
+pub use operator::Offered;
 pub(crate) use transports::REST;
 
 /// Services of one application: more than any has, and a full list is still a few hundred KiB.

@@ -12,8 +12,18 @@ use super::offer::{Offer, Viewer};
 use super::{ServiceManagement, transports};
 use crate::{Caller, Mec, Picture, Platform, RegisteredService};
 
-fn unknown(id: &str) -> Problem {
+pub(super) fn unknown(id: &str) -> Problem {
     Problem::not_found(format!("there is no service {id:?}"))
+}
+
+/// A service that is somebody's to change.
+pub(super) fn changeable(offer: Offer) -> Result<Arc<RegisteredService>, Problem> {
+    if offer.declared.is_some() {
+        return Err(Problem::forbidden(
+            "the service was declared when its application was deployed and goes with it; register one of that name to say more",
+        ));
+    }
+    Ok(offer.service)
 }
 
 impl<P: Platform> ServiceManagement<P> {
@@ -62,13 +72,8 @@ impl<P: Platform> ServiceManagement<P> {
         instance: &str,
         id: &str,
     ) -> Result<Arc<RegisteredService>, Problem> {
-        let offer = self.find_own(caller, picture, instance, id)?;
-        if offer.declared.is_some() {
-            return Err(Problem::forbidden(
-                "the service was declared when its application was deployed and goes with it; register one of that name to say more",
-            ));
-        }
-        Ok(offer.service)
+        self.find_own(caller, picture, instance, id)
+            .and_then(changeable)
     }
 
     /// A service as somebody sees it.
