@@ -52,7 +52,7 @@ impl Check for TrafficFilter {
 
 impl Check for DnsRule {
     fn check(&self, at: Place<'_>) -> Result<(), Fault> {
-        at.member("ttl").range(0..=9_007_199_254_740_991, self.ttl)
+        at.member("ttl").range(0..=86400, self.ttl)
     }
 }
 

@@ -266,9 +266,9 @@ pub struct DnsRule {
     pub ip_address_type: IpAddressType,
     /// Of that type.
     pub ip_address: String,
-    /// Seconds that an answer may be kept; without it for ever. From 0 to 9007199254740991.
+    /// Seconds that an answer may be kept, a day at most; without it a day. From 0 to 86400.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ttl: Option<u64>,
+    pub ttl: Option<u32>,
     /// Whether it has an effect.
     pub state: RuleState,
 }

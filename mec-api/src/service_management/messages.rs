@@ -33,7 +33,7 @@ pub struct ListServices {
 /// Answers of [`ListServices`].
 #[derive(Debug)]
 pub enum ListServicesAnswer {
-    /// 200: The services that match and that the caller may consume.
+    /// 200: The services that match; `consumedLocalOnly` tells and hides nothing.
     Ok {
         /// The content.
         body: Prepared<Vec<ServiceInfo>>,
