@@ -144,7 +144,8 @@ impl Args {
 
 fn after_help() -> String {
     format!(
-        "The verbs, as this version of the box has them:\n\n{}",
+        "Without a box: `package create` makes a signed package of an image, `package keygen` a key to sign with.\n\n\
+         The verbs, as this version of the box has them:\n\n{}",
         edged_console::help()
     )
 }

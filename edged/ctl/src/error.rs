@@ -47,6 +47,10 @@ pub(crate) enum CtlError {
     Denied { target: Target, tried: usize },
     #[error("cannot read {}: {source}", path.display())]
     Input { path: PathBuf, source: io::Error },
+    #[error("cannot write {}: {source}", path.display())]
+    Written { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Package(edged_package::PackageError),
     #[error("the box refused the verb; too many may be running on this connection")]
     Refused,
     #[error("the connection to the box was lost before the verb ended")]

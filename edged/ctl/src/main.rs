@@ -5,7 +5,8 @@
 //! answer, so `edgectl VERB` and `ssh admin@BOX VERB` show the same.
 //!
 //! It refuses to talk to a box whose key it does not know, to ask for a password, and to interpret a verb: the only
-//! thing it looks for is whether standard input is wanted, and whether `load` names a file on this machine.
+//! thing it looks for is whether standard input is wanted, and whether a verb names a file on this machine. Packages are
+//! made and signed here ([`package`]), without a box.
 //!
 //! One task carries input, the main one carries output; the process ends with the verb's exit code, or with 255 where
 //! there was no answer, as ssh does.
@@ -16,6 +17,7 @@ mod error;
 mod hosts;
 mod identity;
 mod input;
+mod package;
 mod session;
 mod target;
 
@@ -26,9 +28,13 @@ use clap::Parser;
 use crate::args::{Args, ContextVerb};
 use crate::contexts::Contexts;
 use crate::error::CtlError;
+use crate::package::PackageVerb;
 
 /// What ssh ends with where the other side did not say anything.
 const NO_ANSWER: u8 = 255;
+
+/// What a verb that was not done ends with, as the box has it.
+const FAILED: u8 = 1;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -46,6 +52,15 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<u8, CtlError> {
     if let Some(verb) = args.context_verb() {
         return change_contexts(verb);
+    }
+    if let Some(verb) = PackageVerb::of(&args.words) {
+        return match verb.perform() {
+            Ok(()) => Ok(0),
+            Err(error) => {
+                eprintln!("error: {error}");
+                Ok(FAILED)
+            }
+        };
     }
     let destination = args.destination(&Contexts::read()?)?;
     tokio::runtime::Builder::new_current_thread()
