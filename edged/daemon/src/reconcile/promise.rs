@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use edged_mec::{Allocated, Registration};
 use edged_model::{AllocationId, AppInstance, ContainerState, InstanceId, Rules};
-use edged_protocol::guardian::{OwnedRule, Policy, Shape};
+use edged_protocol::guardian::{Abilities, Policy, Shape};
 use edged_store::StoreError;
 
 use super::Reconciler;
@@ -41,13 +41,10 @@ impl Reconciler {
         if self.world.guardian.is_none() {
             return drop(reply.send(Err(Denied::Away("edged-guardian"))));
         }
-        if let Claim::Rules(_, rules) = &claim
-            && let Some(error) = rules
-                .dns
-                .iter()
-                .find_map(|rule| self.announcer.check(rule).err())
+        if let Claim::Rules(owner, rules) = &claim
+            && let Err(denied) = self.judge(owner, rules)
         {
-            return drop(reply.send(Err(Denied::Invalid(error))));
+            return drop(reply.send(Err(denied)));
         }
         match self.enter(claim) {
             Err(denied) => drop(reply.send(Err(denied))),
@@ -60,6 +57,32 @@ impl Reconciler {
                 self.promises.push(Promise { undo, reply });
             }
         }
+    }
+
+    /// Whether the box can keep these rules beside everybody else's.
+    fn judge(&self, owner: &InstanceId, rules: &Rules) -> Result<(), Denied> {
+        if let Some(error) = rules
+            .dns
+            .iter()
+            .find_map(|rule| self.announcer.check(rule).err())
+        {
+            return Err(Denied::Invalid(error));
+        }
+        let infeasible = |error: edged_net::Infeasible| Denied::Kernel(error.to_string());
+        let abilities = self.abilities();
+        // One that the box cannot keep may wait, inactive, for a box that can.
+        let active = || rules.traffic.iter().filter(|rule| rule.active);
+        for rule in active() {
+            edged_net::feasible(rule, &abilities).map_err(infeasible)?;
+        }
+        let policy = self.policy();
+        let others = policy.rules.iter().filter(|owned| owned.owner != *owner);
+        edged_net::room(active(), others.map(|owned| &owned.rule)).map_err(infeasible)
+    }
+
+    fn abilities(&self) -> Abilities {
+        let guardian = self.world.guardian.as_ref();
+        guardian.map(|seen| seen.abilities).unwrap_or_default()
     }
 
     /// Makes a claim durable and part of what is wanted.
@@ -253,23 +276,7 @@ impl Reconciler {
             .values()
             .filter(|it| it.running && !self.instances.contains_key(&it.id))
             .map(|registration| (&registration.id, &registration.rules));
-        for (owner, rules) in hosted.chain(elsewhere) {
-            let active = rules.traffic.iter().filter(|rule| rule.active);
-            policy.rules.extend(active.map(|rule| OwnedRule {
-                owner: owner.clone(),
-                rule: rule.clone(),
-            }));
-        }
-        policy.rules.sort_by(|a, b| {
-            let key = |owned: &OwnedRule| {
-                (
-                    owned.rule.priority,
-                    owned.owner.clone(),
-                    owned.rule.id.clone(),
-                )
-            };
-            key(a).cmp(&key(b))
-        });
+        policy.rules = edged_net::rules_in_force(hosted.chain(elsewhere), &self.abilities());
         policy.bandwidth = self
             .allocations
             .iter()

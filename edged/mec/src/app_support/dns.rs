@@ -20,18 +20,11 @@ pub fn read(id: &str, rule: &wire::DnsRule) -> Result<DnsRule, Problem> {
             rule.ip_address_type.as_str()
         )));
     }
-    let ttl = rule.ttl.map(|ttl| {
-        u32::try_from(ttl).map_err(|_| {
-            Problem::bad_request(format!(
-                "ttl: {ttl} seconds are too many; write at most 86400"
-            ))
-        })
-    });
     Ok(DnsRule {
         id: parse("dnsRuleId", id)?,
         domain: parse("domainName", &rule.domain_name)?,
         address,
-        ttl: ttl.transpose()?,
+        ttl: rule.ttl,
         active: rule.state == wire::RuleState::Active,
     })
 }
@@ -43,7 +36,7 @@ pub fn write(rule: &DnsRule) -> wire::DnsRule {
         domain_name: rule.domain.to_string(),
         ip_address_type: family(rule.address),
         ip_address: rule.address.to_string(),
-        ttl: rule.ttl.map(u64::from),
+        ttl: rule.ttl,
         state: if rule.active {
             wire::RuleState::Active
         } else {
