@@ -67,6 +67,7 @@ pub const BENCH: &[Need] = &[
     ("dnsmasq-base", "peer: names"),
     ("knot", "peer: names"),
     ("unbound", "peer: names"),
+    ("wrk", "asks over HTTP"),
 ];
 
 /// Debian's switch for maintainer scripts that would start a service (Policy 9.3.3.1).

@@ -12,6 +12,7 @@ mod dns;
 mod engine;
 mod http;
 mod machine;
+mod mec;
 mod memory;
 mod peers;
 mod report;
@@ -48,6 +49,8 @@ pub enum Name {
     Start,
     /// Names.
     Dns,
+    /// The MEC interfaces.
+    Mec,
 }
 
 /// How figures are shown.
@@ -130,7 +133,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     for name in names {
         let label = format!("{name:?}").to_lowercase();
         eprintln!("board: measuring {label}");
-        measures.push(measure(*name, &means).with_context(|| format!("bench {label}"))?);
+        measures.extend(measure(*name, &means).with_context(|| format!("bench {label}"))?);
     }
     let report = Report {
         load_after: machine::load()?,
@@ -144,23 +147,27 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(name: Name, means: &Means) -> anyhow::Result<Measure> {
-    match name {
+fn measure(name: Name, means: &Means) -> anyhow::Result<Vec<Measure>> {
+    let one = match name {
         Name::Containers => containers::measure(means),
         Name::Run => running::measure(means),
         Name::Unpack => unpack::measure(means),
         Name::Memory => memory::measure(means),
         Name::Start => start::measure(means),
         Name::Dns => dns::measure(means),
-    }
+        Name::Mec => return mec::measures(means),
+    };
+    one.map(|measure| vec![measure])
 }
 
-/// Programs as they ship but for the slow link, and the resolver as a program of its own.
+/// Programs as they ship but for the slow link, the resolver as a program of its own, and bare handlers.
 fn build() -> anyhow::Result<PathBuf> {
     let programs = workspace::build(workspace::Profile::Release)?;
-    let mut command = workspace::cargo();
-    command.args(["build", "--release", "--package", "edged-dns", "--example"]);
-    command.arg(dns::SERVER);
-    crate::process::passed_through(&mut command)?;
+    for (package, example) in [("edged-dns", dns::SERVER), ("board", mec::SERVER)] {
+        let mut command = workspace::cargo();
+        command.args(["build", "--release", "--package", package]);
+        command.args(["--example", example]);
+        crate::process::passed_through(&mut command)?;
+    }
     Ok(programs)
 }
