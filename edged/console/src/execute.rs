@@ -11,12 +11,14 @@ use self::deed::Deed;
 use crate::progress::watched;
 use crate::render::{self, Look};
 use crate::verb::ExecArgs;
-use crate::{Command, ErrorKind, Output, Platform, PlatformError, Verb, words};
+use crate::{Command, ErrorKind, Output, Platform, PlatformError, RuleKind, Verb, words};
 
 mod deed;
 mod exec;
 mod logs;
 mod package;
+mod rule;
+mod service;
 mod start;
 
 /// How a line ended.
@@ -204,6 +206,8 @@ where
         match verb {
             Verb::Load { file } => return self.load(platform, file, input).await,
             Verb::Package(package) => return self.package(platform, package, input).await,
+            Verb::Rule(rule) => return self.rule(platform, RuleKind::Traffic, rule, input).await,
+            Verb::Dns(rule) => return self.rule(platform, RuleKind::Dns, rule, input).await,
             Verb::Exec(ExecArgs {
                 interactive,
                 name,
@@ -233,6 +237,7 @@ where
                     .await?;
             }
             Verb::Logs(logs) => self.logs(platform, &logs).await?,
+            Verb::Service(service) => return self.service(platform, service).await,
             Verb::Inspect { name } => {
                 let detail = platform.inspect(&name).await?;
                 self.print(&render::json(&detail)).await?;
@@ -281,7 +286,8 @@ where
                 }
             }
             // They read input, and were done before.
-            Verb::Load { .. } | Verb::Exec(_) | Verb::Package(_) => {}
+            Verb::Load { .. } | Verb::Exec(_) | Verb::Package(_) | Verb::Rule(_) | Verb::Dns(_) => {
+            }
         }
         Ok(ExitStatus::OK)
     }

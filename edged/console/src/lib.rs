@@ -19,7 +19,9 @@ mod package;
 mod platform;
 mod progress;
 mod render;
+mod rule;
 mod run;
+mod service;
 mod signal;
 mod table;
 mod verb;
@@ -31,7 +33,9 @@ pub use execute::{ExitStatus, Streams, execute, execute_line, help};
 pub use package::{PackageVerb, Packages, TrustVerb};
 pub use platform::{EXEC_EVENTS, ExecEvent, LOG_LINES, LogQuery, Platform};
 pub use progress::{Progress, Step};
+pub use rule::{DnsRuleView, Force, RuleKind, RulePlace, RuleVerb, RuleView, TrafficRuleView};
 pub use run::RunArgs;
+pub use service::{ServiceVerb, ServiceView};
 pub use verb::{Command, Output, Verb};
 pub use view::{
     Applications, ImageView, InstanceDetail, InstanceView, LogLine, PackageDetail, PackageView,

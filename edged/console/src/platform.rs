@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edged_model::{AppName, AppSpec, ExitCode, ImageReference};
+use serde_json::Value;
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 
 use crate::{
-    ImageView, InstanceDetail, InstanceView, LogLine, PackageDetail, PackageView, PlatformError,
-    Progress, SignerView, StatsView, StatusView, Stream,
+    DnsRuleView, ImageView, InstanceDetail, InstanceView, LogLine, PackageDetail, PackageView,
+    PlatformError, Progress, RulePlace, ServiceView, SignerView, StatsView, StatusView, Stream,
+    TrafficRuleView,
 };
 
 /// Log lines a platform should buffer for one reader: a screen or two, after which the source waits.
@@ -165,6 +167,46 @@ pub trait Platform: Send + Sync + 'static {
     /// Takes no more packages of a signer.
     fn distrust_signer(&self, name: &str)
     -> impl Future<Output = Result<(), PlatformError>> + Send;
+
+    /// Every service that is offered: registered ones, oldest first, then those that applications were deployed with.
+    fn services(&self) -> impl Future<Output = Result<Vec<ServiceView>, PlatformError>> + Send;
+
+    /// One service as MEC 011 has it (`ServiceInfo`), by its id, or by its name where only one has that.
+    fn service(&self, service: &str) -> impl Future<Output = Result<Value, PlatformError>> + Send;
+
+    /// Takes a service out of the registry; durable when it returns.
+    fn remove_service(&self, id: &str) -> impl Future<Output = Result<(), PlatformError>> + Send;
+
+    /// The traffic rules of one application (a name or an `appInstanceId`) or of all, of each in the order in which
+    /// packets meet them.
+    fn traffic_rules(
+        &self,
+        application: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<TrafficRuleView>, PlatformError>> + Send;
+
+    /// The DNS rules of one application (a name or an `appInstanceId`) or of all.
+    fn dns_rules(
+        &self,
+        application: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<DnsRuleView>, PlatformError>> + Send;
+
+    /// One rule as MEC 011 has it (`TrafficRule` or `DnsRule`).
+    fn rule(&self, place: &RulePlace) -> impl Future<Output = Result<Value, PlatformError>> + Send;
+
+    /// Replaces a rule by one in the JSON of MEC 011; returns it when it is durable and, where it is `ACTIVE`, in force.
+    /// What cannot be in force is refused, and nothing changes.
+    fn replace_rule(
+        &self,
+        place: &RulePlace,
+        json: &[u8],
+    ) -> impl Future<Output = Result<Value, PlatformError>> + Send;
+
+    /// Makes a rule `ACTIVE` or `INACTIVE`; returns when that is durable and so in the kernel or the resolver.
+    fn switch_rule(
+        &self,
+        place: &RulePlace,
+        active: bool,
+    ) -> impl Future<Output = Result<(), PlatformError>> + Send;
 
     /// What the named applications use, in that order; all running ones where `names` is empty.
     fn stats(

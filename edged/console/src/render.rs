@@ -1,5 +1,7 @@
 //! Views as tables and as JSON.
 
+mod rules;
+
 use edged_model::{InstanceState, Protocol, PublishedPort};
 use serde::Serialize;
 
@@ -8,6 +10,8 @@ use crate::table::{Cell, Tone, paint, table};
 use crate::{
     ImageView, InstanceView, LogLine, PackageView, PlatformError, SignerView, StatsView, StatusView,
 };
+
+pub(crate) use rules::{dns_rules, services, traffic_rules};
 
 /// Hexadecimal digits of a digest in a table; enough to tell two images apart.
 const DIGEST_SHOWN: usize = 19;

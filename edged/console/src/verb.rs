@@ -5,6 +5,8 @@ use edged_model::{AppName, ImageReference};
 
 use crate::RunArgs;
 use crate::package::PackageVerb;
+use crate::rule::RuleVerb;
+use crate::service::ServiceVerb;
 
 /// One line of the operator.
 #[derive(Debug, Clone, Parser)]
@@ -110,6 +112,15 @@ pub enum Verb {
     /// On-board application packages and say whose are taken (`edgectl package create` makes one).
     #[command(subcommand)]
     Package(PackageVerb),
+    /// Show and withdraw the services that applications offer (MEC 011).
+    #[command(subcommand)]
+    Service(ServiceVerb),
+    /// Show and change applications' traffic rules (MEC 011).
+    #[command(subcommand)]
+    Rule(RuleVerb),
+    /// Show and change applications' DNS rules (MEC 011).
+    #[command(subcommand)]
+    Dns(RuleVerb),
     /// Show what applications use.
     Stats {
         /// Which applications; all running ones where none is named.
@@ -156,6 +167,7 @@ impl Command {
             Verb::Load { .. } => true,
             Verb::Exec(exec) => exec.interactive,
             Verb::Package(package) => package.input().is_some(),
+            Verb::Rule(rule) | Verb::Dns(rule) => rule.input().is_some(),
             _ => false,
         }
     }
@@ -165,6 +177,7 @@ impl Command {
         match &self.verb {
             Verb::Load { file } => file.as_deref(),
             Verb::Package(package) => package.input().flatten(),
+            Verb::Rule(rule) | Verb::Dns(rule) => rule.input().flatten(),
             _ => None,
         }
     }

@@ -118,6 +118,52 @@ async fn failures_say_what_to_do() {
 }
 
 #[tokio::test]
+async fn services_and_rules_are_as_written() {
+    let lines = [
+        "service ls",
+        "service ls --color",
+        "service inspect camera",
+        "service rm camera-0 nobody-0",
+        "rule ls",
+        "rule ls web --color",
+        "rule ls idle",
+        "rule ls worker -o json",
+        "rule inspect web no-telnet",
+        "rule enable web no-telnet",
+        "rule disable web no-telnet mirror",
+        "dns ls",
+        "dns ls web -o json",
+        "dns inspect web maps",
+        "dns disable web maps -o json",
+        "dns enable nobody maps",
+        "rule ls nobody",
+        "rule enable web",
+        "rule enable web a/b",
+        "rule set web no-telnet rule.json",
+        "dns set web tiles",
+        "rule --help",
+        "rule set --help",
+        "service --help",
+    ];
+    golden("rules", &lines).await;
+}
+
+#[tokio::test]
+async fn a_rule_is_set_from_the_whole_input() {
+    let rule = br#"{"trafficRuleId": "no-telnet", "state": "INACTIVE"}"#;
+    let (code, out, _) = answer("rule set web no-telnet", rule).await;
+    assert_eq!((code, out.as_str()), (0, "no-telnet\n"));
+    let (_, out, _) = answer("rule set web no-telnet - -o json", rule).await;
+    assert!(out.contains("INACTIVE"), "{out}");
+    let (code, out, err) = answer("dns set web maps", b"{").await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("hint: nothing has changed"), "{err}");
+    let (code, _, err) = answer("rule set web no-telnet", &[b' '; (64 << 10) + 1]).await;
+    assert_eq!(code, 1);
+    assert!(err.contains("longer than 65536 bytes"), "{err}");
+}
+
+#[tokio::test]
 async fn exec_ends_with_the_command_s_code() {
     for (line, code) in [
         ("exec web exit 0", 0),

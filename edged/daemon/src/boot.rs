@@ -163,7 +163,7 @@ pub async fn run(config: Config) -> Result<(), BootError> {
         puller,
         mailbox.clone(),
         reader.clone(),
-        packages,
+        Arc::clone(&mec),
     );
 
     let mut background = JoinSet::new();

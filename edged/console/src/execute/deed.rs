@@ -7,7 +7,7 @@ use edged_model::{AppName, ImageReference};
 use tokio::io::AsyncWrite;
 
 use super::{Answer, ExitStatus, Stop, exit_status};
-use crate::{Output, Platform, PlatformError, render};
+use crate::{Output, Platform, PlatformError, RulePlace, render};
 
 /// One thing and what is done to it.
 pub(super) enum Deed {
@@ -27,6 +27,11 @@ pub(super) enum Deed {
     },
     RemovePackage(String),
     Distrust(String),
+    RemoveService(String),
+    Switch {
+        place: RulePlace,
+        active: bool,
+    },
 }
 
 impl Deed {
@@ -39,6 +44,8 @@ impl Deed {
             Self::Enable { package, enabled } => platform.enable_package(package, *enabled).await,
             Self::RemovePackage(package) => platform.remove_package(package).await,
             Self::Distrust(name) => platform.distrust_signer(name).await,
+            Self::RemoveService(id) => platform.remove_service(id).await,
+            Self::Switch { place, active } => platform.switch_rule(place, *active).await,
         }
     }
 }
@@ -50,7 +57,9 @@ impl fmt::Display for Deed {
             Self::Forget(image) => image.fmt(f),
             Self::Enable { package: name, .. }
             | Self::RemovePackage(name)
-            | Self::Distrust(name) => name.fmt(f),
+            | Self::Distrust(name)
+            | Self::RemoveService(name) => name.fmt(f),
+            Self::Switch { place, .. } => place.rule.fmt(f),
         }
     }
 }

@@ -2,19 +2,22 @@
 
 #![allow(dead_code, missing_docs)]
 
+mod rules;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use edged_console::{
-    Applications, EXEC_EVENTS, ErrorKind, ExecEvent, ImageView, InstanceDetail, InstanceView,
-    LOG_LINES, LogLine, LogQuery, PartView, Platform, PlatformError, Progress, StatsView,
-    StatusView, Stream,
+    Applications, DnsRuleView, EXEC_EVENTS, ErrorKind, ExecEvent, ImageView, InstanceDetail,
+    InstanceView, LOG_LINES, LogLine, LogQuery, PartView, Platform, PlatformError, Progress,
+    RulePlace, ServiceView, StatsView, StatusView, Stream, TrafficRuleView,
 };
 use edged_model::{
     AppName, AppSpec, Digest, ExitCode, ImageReference, InstanceState, MilliCpus, PinnedImage,
 };
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{Notify, mpsc};
 
@@ -265,6 +268,44 @@ impl Platform for Fake {
 
     async fn start(&self, name: &AppName) -> Result<(), PlatformError> {
         known(name)
+    }
+
+    async fn services(&self) -> Result<Vec<ServiceView>, PlatformError> {
+        Ok(rules::services())
+    }
+
+    async fn service(&self, service: &str) -> Result<Value, PlatformError> {
+        rules::service(service)
+    }
+
+    async fn remove_service(&self, id: &str) -> Result<(), PlatformError> {
+        rules::service(id).map(drop)
+    }
+
+    async fn traffic_rules(
+        &self,
+        application: Option<&str>,
+    ) -> Result<Vec<TrafficRuleView>, PlatformError> {
+        rules::traffic(application)
+    }
+
+    async fn dns_rules(
+        &self,
+        application: Option<&str>,
+    ) -> Result<Vec<DnsRuleView>, PlatformError> {
+        rules::dns(application)
+    }
+
+    async fn rule(&self, place: &RulePlace) -> Result<Value, PlatformError> {
+        rules::rule(place)
+    }
+
+    async fn replace_rule(&self, place: &RulePlace, json: &[u8]) -> Result<Value, PlatformError> {
+        rules::replace(place, json)
+    }
+
+    async fn switch_rule(&self, place: &RulePlace, _: bool) -> Result<(), PlatformError> {
+        rules::rule(place).map(drop)
     }
 
     async fn stats(&self, names: &[AppName]) -> Result<Vec<StatsView>, PlatformError> {

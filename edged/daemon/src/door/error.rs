@@ -2,7 +2,10 @@
 
 use edged_console::{ErrorKind, PlatformError};
 use edged_image::ImageError;
+use edged_mec::Problem;
 use edged_model::AppName;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::link::Failure;
 use crate::reconcile::Denied;
@@ -46,6 +49,24 @@ impl From<Failure> for PlatformError {
 /// A failure of a registry, an archive or the content store.
 pub fn image(error: &ImageError) -> PlatformError {
     PlatformError::new(ErrorKind::Invalid, error.to_string())
+}
+
+/// What an interface answers, said to the operator.
+pub fn problem(problem: &Problem) -> PlatformError {
+    let kind = match problem.status().as_u16() {
+        404 => ErrorKind::NotFound,
+        403 | 409 => ErrorKind::Conflict,
+        429 | 503 => ErrorKind::Unavailable,
+        500.. => ErrorKind::Internal,
+        _ => ErrorKind::Invalid,
+    };
+    PlatformError::new(kind, problem.detail())
+}
+
+/// An object of an interface as JSON.
+pub fn json(shown: &impl Serialize) -> Result<Value, PlatformError> {
+    serde_json::to_value(shown)
+        .map_err(|error| PlatformError::new(ErrorKind::Internal, error.to_string()))
 }
 
 /// An application that was accepted and does not come up.

@@ -5,6 +5,8 @@ mod exec;
 mod images;
 mod logs;
 mod packages;
+mod rules;
+mod services;
 mod stats;
 mod views;
 
@@ -15,13 +17,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edged_console::{
-    ErrorKind, ExecEvent, ImageView, InstanceDetail, InstanceView, LogLine, LogQuery,
-    PackageDetail, PackageView, Platform, PlatformError, Progress, SignerView, StatsView,
-    StatusView,
+    DnsRuleView, ErrorKind, ExecEvent, ImageView, InstanceDetail, InstanceView, LogLine, LogQuery,
+    PackageDetail, PackageView, Platform, PlatformError, Progress, RulePlace, ServiceView,
+    SignerView, StatsView, StatusView, TrafficRuleView,
 };
 use edged_image::{Image, Puller};
+use edged_mec::Mec;
 use edged_mec::package_management::PackageManagement;
 use edged_model::{AppName, AppSpec, ContainerState, Goal, ImageReference, InstanceState};
+use serde_json::Value;
 use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -40,6 +44,7 @@ pub struct Door {
     puller: Arc<Puller>,
     mailbox: Mailbox,
     reader: Reader,
+    mec: Arc<Mec<Registry>>,
     packages: PackageManagement<Registry>,
     since: Instant,
 }
@@ -51,14 +56,15 @@ impl Door {
         puller: Arc<Puller>,
         mailbox: Mailbox,
         reader: Reader,
-        packages: PackageManagement<Registry>,
+        mec: Arc<Mec<Registry>>,
     ) -> Self {
         Self {
             means,
             puller,
             mailbox,
             reader,
-            packages,
+            packages: PackageManagement::new(Arc::clone(&mec)),
+            mec,
             since: Instant::now(),
         }
     }
@@ -354,6 +360,44 @@ impl Platform for Door {
 
     async fn distrust_signer(&self, name: &str) -> Result<(), PlatformError> {
         self.drop_signer(name)
+    }
+
+    async fn services(&self) -> Result<Vec<ServiceView>, PlatformError> {
+        Ok(self.service_views())
+    }
+
+    async fn service(&self, service: &str) -> Result<Value, PlatformError> {
+        self.service_detail(service)
+    }
+
+    async fn remove_service(&self, id: &str) -> Result<(), PlatformError> {
+        self.withdraw(id).await
+    }
+
+    async fn traffic_rules(
+        &self,
+        application: Option<&str>,
+    ) -> Result<Vec<TrafficRuleView>, PlatformError> {
+        self.traffic_views(application)
+    }
+
+    async fn dns_rules(
+        &self,
+        application: Option<&str>,
+    ) -> Result<Vec<DnsRuleView>, PlatformError> {
+        self.dns_views(application)
+    }
+
+    async fn rule(&self, place: &RulePlace) -> Result<Value, PlatformError> {
+        self.rule_detail(place)
+    }
+
+    async fn replace_rule(&self, place: &RulePlace, json: &[u8]) -> Result<Value, PlatformError> {
+        self.replace(place, json).await
+    }
+
+    async fn switch_rule(&self, place: &RulePlace, active: bool) -> Result<(), PlatformError> {
+        self.switch(place, active).await
     }
 
     async fn stats(&self, names: &[AppName]) -> Result<Vec<StatsView>, PlatformError> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use edged_console::{
     ErrorKind, PackageDetail, PackageView, PlatformError, Progress, SignerView, Step,
 };
-use edged_mec::Problem;
 use edged_mec::package_management::{
     Announcement, CERTIFICATE_MAX, PackageId, Stage, StoredPackage, TrustedSigner,
 };
@@ -14,6 +13,7 @@ use edged_model::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::Door;
+use super::error::problem as failed;
 
 /// Bytes of a package that are read at once.
 const CHUNK: usize = 64 << 10;
@@ -237,15 +237,4 @@ fn ending() -> PlatformError {
         ErrorKind::Unavailable,
         "edged is ending; try again in a moment",
     )
-}
-
-fn failed(problem: &Problem) -> PlatformError {
-    let kind = match problem.status().as_u16() {
-        404 => ErrorKind::NotFound,
-        409 => ErrorKind::Conflict,
-        429 | 503 => ErrorKind::Unavailable,
-        500.. => ErrorKind::Internal,
-        _ => ErrorKind::Invalid,
-    };
-    PlatformError::new(kind, problem.detail())
 }

@@ -4,7 +4,7 @@
 use edged_console::{
     DnsRuleView, ErrorKind, Force, PlatformError, RuleKind, RulePlace, RuleView, TrafficRuleView,
 };
-use edged_mec::{Application, Problem, dns, traffic};
+use edged_mec::{Application, Platform as _, Problem, dns, traffic};
 use edged_model::{InstanceId, RuleId, Rules};
 use serde_json::Value;
 
@@ -104,7 +104,7 @@ impl Door {
         place: &RulePlace,
         active: bool,
     ) -> Result<(), PlatformError> {
-        self.change(place, |rules| {
+        self.change_rule(place, |rules| {
             match place.kind {
                 RuleKind::Traffic => {
                     let rule = in_list(place, &mut rules.traffic, |rule| &rule.id)?;
@@ -132,7 +132,7 @@ impl Door {
             RuleKind::Traffic => {
                 let wire = mec_api::read_json(json).map_err(refused)?;
                 let new = traffic::read(id, &wire).map_err(refused)?;
-                self.change(place, |rules| {
+                self.change_rule(place, |rules| {
                     let rule = in_list(place, &mut rules.traffic, |rule| &rule.id)?;
                     self.mec.platform.feasible(&new)?;
                     *rule = new;
@@ -143,7 +143,7 @@ impl Door {
             RuleKind::Dns => {
                 let wire = mec_api::read_json(json).map_err(refused)?;
                 let new = dns::read(id, &wire).map_err(refused)?;
-                self.change(place, |rules| {
+                self.change_rule(place, |rules| {
                     let rule = in_list(place, &mut rules.dns, |rule| &rule.id)?;
                     *rule = new;
                     Ok(rule.active)
@@ -152,5 +152,84 @@ impl Door {
             }
         }
         self.rule_detail(place)
+    }
+}
+
+impl Door {
+    /// Changes one rule; `change` finds it and says whether it is `ACTIVE` then.
+    async fn change_rule(
+        &self,
+        place: &RulePlace,
+        change: impl FnOnce(&mut Rules) -> Result<bool, Problem> + Send,
+    ) -> Result<(), PlatformError> {
+        let application = self.application(&place.application)?;
+        let change = |rules: &mut Rules| change(rules).map(|active| ((), active));
+        let changed = self.mec.change_rules(application.id(), change).await;
+        changed.map_err(|problem| of_rule(place, &problem))
+    }
+}
+
+fn name(application: &Application) -> Option<&str> {
+    match application {
+        Application::Hosted { instance, .. } => Some(instance.spec.name.as_str()),
+        Application::Registered(_) => None,
+    }
+}
+
+fn label(application: &Application) -> &str {
+    name(application).unwrap_or(application.id().as_str())
+}
+
+fn about(owner: &Application, rule: &RuleId, active: bool) -> RuleView {
+    RuleView {
+        app: label(owner).to_owned(),
+        app_instance_id: owner.id().clone(),
+        rule: rule.clone(),
+        state: match (active, owner.is_ready()) {
+            (true, true) => Force::InForce,
+            (true, false) => Force::Waiting,
+            (false, _) => Force::Inactive,
+        },
+    }
+}
+
+fn in_list<'a, T>(
+    place: &RulePlace,
+    rules: &'a mut [T],
+    id: impl Fn(&T) -> &RuleId,
+) -> Result<&'a mut T, Problem> {
+    let found = rules.iter_mut().find(|rule| *id(rule) == place.rule);
+    found.ok_or_else(|| unknown(place))
+}
+
+fn unknown(place: &RulePlace) -> Problem {
+    let (application, rule) = (&place.application, &place.rule);
+    Problem::not_found(match place.kind {
+        RuleKind::Traffic => format!("{application} has no traffic rule {rule}"),
+        RuleKind::Dns => format!("{application} has no DNS rule {rule}"),
+    })
+}
+
+/// Why a rule was not shown or changed, and what to do next.
+fn of_rule(place: &RulePlace, problem: &Problem) -> PlatformError {
+    let failed = error::problem(problem);
+    let application = &place.application;
+    let verb = match place.kind {
+        RuleKind::Traffic => "rule",
+        RuleKind::Dns => "dns",
+    };
+    match failed.kind {
+        ErrorKind::NotFound => failed.with_hint(format!(
+            "`{verb} ls {application}` lists its rules; they come with its package"
+        )),
+        // The one reason to forbid it: the application is not ready.
+        ErrorKind::Conflict => failed.with_hint(format!(
+            "`ps` shows when {application} is ready; a rule can be disabled at any time"
+        )),
+        ErrorKind::Invalid => failed.with_hint(format!(
+            "nothing has changed; `{verb} inspect {application} {}` shows the rule as it is",
+            place.rule
+        )),
+        _ => failed,
     }
 }
