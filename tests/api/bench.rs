@@ -53,7 +53,8 @@ pub struct Kept {
     pub stopped: OnceCell<String>,
     /// The last resource made by an operation.
     pub last: RefCell<BTreeMap<&'static str, String>>,
-    pub package: OnceCell<Package>,
+    /// On-boarded packages, by what their applications do.
+    pub kinds: RefCell<BTreeMap<String, Package>>,
     pub disabled: OnceCell<Package>,
     pub instance: RefCell<Option<String>>,
     pub operation: OnceCell<String>,

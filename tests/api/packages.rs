@@ -1,11 +1,16 @@
 //! Packages, instances and operations of MEC 010-2 in the states that calls need.
 
-use std::time::Duration;
+use std::fs::{self, File};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
-use board::client::{signal, until};
-use rustix::process::Signal;
+use board::client::until;
+use board::process;
+use edged_package::{Image, PackageBuilder, SigningIdentity};
+use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
+use umec_tests::images;
 
 use crate::bench::Bench;
 
@@ -49,14 +54,15 @@ impl Bench {
         })
     }
 
-    /// An on-boarded and enabled package.
+    /// An on-boarded package, enabled or not.
     pub fn package(&self) -> anyhow::Result<Package> {
-        if self.kept.package.get().is_none() {
-            let package = self.onboard("good")?;
-            self.enable(&package, "ENABLED")?;
-            let _ = self.kept.package.set(package);
+        let known = self.kept.kinds.borrow().get("good").cloned();
+        if let Some(package) = known {
+            return Ok(package);
         }
-        self.kept.package.get().cloned().context("no package")
+        let package = self.onboard("good")?;
+        let mut kinds = self.kept.kinds.borrow_mut();
+        Ok(kinds.entry("good".to_owned()).or_insert(package).clone())
     }
 
     /// An on-boarded package from which no instance may be made.
@@ -90,10 +96,7 @@ impl Bench {
 
     /// A new instance that is not instantiated.
     pub fn instance(&self) -> anyhow::Result<String> {
-        let package = self.package()?;
-        self.enable(&package, "ENABLED")?;
-        let call = self.call([]).json(&json!({"appDId": package.descriptor}));
-        self.made(&format!("{LIFECYCLE}/createInstance"), &call)
+        self.created("good")
     }
 
     /// An instance that runs.
@@ -128,28 +131,36 @@ impl Bench {
         Ok(last.to_owned())
     }
 
-    /// An operation that cannot come to its end, because the worker has been stopped; `resume` lets it go on.
-    pub fn stuck(&self) -> anyhow::Result<String> {
-        let id = self.instance()?;
-        signal(self.lab.node.pid("worker")?, Signal::STOP)?;
+    /// An operation that goes on until it is cancelled: its application never says that it is ready.
+    pub fn lasting(&self) -> anyhow::Result<(String, String)> {
+        let id = self.created("silent")?;
         let operation = self.begin("instantiateInstance", &id, &instantiation())?;
         self.wait(&format!("{LIFECYCLE}/readOperation"), &operation, |shown| {
             Ok(shown["operationState"] == "PROCESSING")
         })?;
-        Ok(operation)
+        Ok((id, operation))
     }
 
-    /// Lets the worker go on.
-    pub fn resume(&self) -> anyhow::Result<()> {
-        signal(self.lab.node.pid("worker")?, Signal::CONT)
+    /// A new instance of a package of this kind.
+    fn created(&self, kind: &str) -> anyhow::Result<String> {
+        let known = self.kept.kinds.borrow().get(kind).cloned();
+        let package = match known {
+            Some(package) => package,
+            None => self.onboard(kind)?,
+        };
+        self.enable(&package, "ENABLED")?;
+        let body = json!({"appDId": package.descriptor});
+        self.kept
+            .kinds
+            .borrow_mut()
+            .insert(kind.to_owned(), package);
+        let call = self.call([]).json(&body);
+        self.made(&format!("{LIFECYCLE}/createInstance"), &call)
     }
 
     /// An operation that failed and may be tried again: the program of its application is not in the image.
     pub fn failed(&self) -> anyhow::Result<String> {
-        let package = self.onboard("broken")?;
-        self.enable(&package, "ENABLED")?;
-        let call = self.call([]).json(&json!({"appDId": package.descriptor}));
-        let id = self.made(&format!("{LIFECYCLE}/createInstance"), &call)?;
+        let id = self.created("broken")?;
         let operation = self.begin("instantiateInstance", &id, &instantiation())?;
         self.wait(&format!("{LIFECYCLE}/readOperation"), &operation, |shown| {
             Ok(shown["operationState"] == "FAILED_TEMP")
@@ -200,8 +211,43 @@ fn text(shown: &Value, name: &str) -> anyhow::Result<String> {
 }
 
 impl Bench {
-    fn csar(&self, _name: &str) -> anyhow::Result<Csar> {
-        anyhow::bail!("no packages yet")
+    /// A signed package of a web server; the last words of its description make it what its name says.
+    fn csar(&self, name: &str) -> anyhow::Result<Csar> {
+        let layout = self.lab.folder.path().join(format!("{name}-package"));
+        images::busybox(&layout, "exec httpd -f -p 8080 -h /srv")?;
+        let archive = layout.with_extension("tar");
+        let mut tar = Command::new("tar");
+        process::output(tar.arg("-cf").arg(&archive).arg("-C").arg(&layout).arg("."))?;
+        let more = match name {
+            "broken" => "entrypoint = [\"/no/such/program\"]",
+            "silent" => "confirm_ready = true",
+            _ => "",
+        };
+        let description = format!(
+            "name = \"{name}\"\nprovider = \"Example Works\"\nversion = \"1.0.0\"\n\
+             description = \"A package of the tests\"\n{more}\n"
+        );
+        let identity = SigningIdentity::generate("Example Works", SystemTime::now())?;
+        let signers = self.lab.node.line.dir.join("state/edged/signers");
+        fs::create_dir_all(&signers)?;
+        fs::write(
+            signers.join(format!("{name}.pem")),
+            identity.certificate_pem(),
+        )?;
+        let path = layout.with_extension("csar");
+        let image = Image::Archive(File::open(&archive)?);
+        PackageBuilder::from_toml("package.toml", &description)?.build(
+            image,
+            &identity,
+            &mut File::create(&path)?,
+        )?;
+        let bytes = fs::read(&path)?;
+        let digest = digest(&SHA256, &bytes);
+        let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+        Ok(Csar {
+            sha256: digits.collect(),
+            bytes,
+        })
     }
 }
 

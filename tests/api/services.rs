@@ -274,6 +274,14 @@ fn a_registered_service_has_a_name_and_an_event_while_it_is_active() -> anyhow::
     );
     ensure!(event(&bench, id)?["state"] == "ACTIVE");
 
+    // A name of this node does not lead to another box.
+    made(&bench, &with(json!({"serName": "abroad"})))?;
+    let abroad = bench
+        .lab
+        .node
+        .dig("one._abroad._tcp.edge.mec.internal", "SRV")?;
+    ensure!(abroad.is_empty(), "{abroad:?}");
+
     let one = bench.call([&bench.one.id, id]);
     bench.done(REPLACE, &one.clone().json(&body("INACTIVE")), 200)?;
     ensure!(

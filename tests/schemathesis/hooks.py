@@ -175,7 +175,79 @@ def end(body):
         body.pop("gracefulTerminationTimeout", None)
 
 
+# What this node does not do for an instance, each refused by name.
+REFUSED_FOR_INSTANCES = (
+    "virtualComputeDescriptor",
+    "osContainerDescriptor",
+    "virtualStorageDescriptor",
+    "locationConstraints",
+    "vimConnectionInfo",
+    "appTermCandsForCoord",
+)
+REFUSED_FOR_PLATFORM = (
+    "appServiceRequired",
+    "appServiceProduced",
+    "appFeatureRequired",
+    "transportDependencies",
+    "appTrafficRule",
+    "appLatency",
+    "userContextTransferCapability",
+    "appNetworkPolicy",
+)
+
+
+def instance(body):
+    """It can only be on this node, and its name becomes a host name."""
+    body.pop("appPlacementInfo", None)
+    body.pop("appInstanceDescription", None)
+    if "appInstanceName" in body:
+        body["appInstanceName"] = "fuzzed"
+
+
+def instantiation(body):
+    """It can only be on this node."""
+    for name in REFUSED_FOR_INSTANCES:
+        body.pop(name, None)
+    body["selectedMECHostInfo"] = [{"hostName": "here", "hostId": {"id": "edge"}}]
+
+
+def configuration(body):
+    """Of all that could be set up, this node sets up rules."""
+    for name in REFUSED_FOR_PLATFORM:
+        body.pop(name, None)
+    for rule in body.get("appDNSRule", []):
+        dns_rule(rule)
+
+
+def instance_filter(body):
+    """A selector needs what it selects by."""
+    given = body.get("appInstanceSubscriptionFilter")
+    nested = body.get("appLcmOpOccSubscriptionFilter", {})
+    for it in (given, nested.get("appInstanceSubscriptionFilter")):
+        if it is not None:
+            it.setdefault("appInstances", [])
+            it.setdefault("appsFromProviders", [])
+
+
+def package_state(body):
+    """Two spellings of one member do not contradict each other."""
+    if len(body.keys() & {"operationalState", "operationState"}) == 2:
+        body["operationState"] = body["operationalState"]
+
+
+def cancel_mode(body):
+    """Two spellings of one member do not contradict each other."""
+    if len(body.keys() & {"cancelMode", "CancelMode"}) == 2:
+        body["CancelMode"] = body["cancelMode"]
+
+
 BODIES = {
+    "createInstance": instance,
+    "instantiateInstance": instantiation,
+    "configurePlatformForInstance": configuration,
+    "cancelOperation": cancel_mode,
+    "changePackage": package_state,
+    "changeOnboardedPackage": package_state,
     "createService": service,
     "replaceService": service,
     "createRegistration": registration,
@@ -222,6 +294,7 @@ def before_call(context, case, kwargs):
                 filtering_criteria(case.body)
                 if "appInstanceId" in case.body:
                     termination(case.body)
+            instance_filter(case.body)
             rule = BODIES.get(name)
             if rule:
                 rule(case.body)

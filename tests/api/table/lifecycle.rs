@@ -24,7 +24,7 @@ fn instances() -> Vec<Row> {
         })
         .never(404, THERE),
         row("mec010-2-lifecycle/createInstance", |bench| {
-            // Other calls switch the package on and off.
+            // Switches the package on, which other calls switch off.
             bench.instance()?;
             let descriptor = bench.package()?.descriptor;
             Ok(bench.call([]).json(&json!({"appDId": descriptor})))
@@ -75,22 +75,9 @@ fn tasks() -> Vec<Row> {
             on_running(configuration),
         )
         .by(409, |bench| {
-            // Two runs on one instance at once: the first cannot end while the worker stands still.
-            let operation = bench.stuck()?;
-            let shown = bench.done(
-                "mec010-2-lifecycle/readOperation",
-                &bench.call([&operation]),
-                200,
-            )?;
-            let shown = shown.json()?;
-            let instance = shown["_links"]["appInstance"]["href"].as_str();
-            let (_, id) = instance
-                .unwrap_or_default()
-                .rsplit_once('/')
-                .unwrap_or_default();
-            Ok(bench.call([id]).json(&configuration()))
-        })
-        .after(|bench, _, _| bench.resume()),
+            let (id, _) = bench.lasting()?;
+            Ok(bench.call([&id]).json(&configuration()))
+        }),
     ]
 }
 
@@ -114,9 +101,11 @@ fn operations() -> Vec<Row> {
         row("mec010-2-lifecycle/cancelOperation", move |bench| {
             Ok(cancel(over(bench)?))
         })
-        .by(202, move |bench| Ok(cancel(bench.call([&bench.stuck()?]))))
-        .by(409, move |bench| Ok(cancel(over(bench)?)))
-        .after(|bench, _, _| bench.resume()),
+        .by(202, move |bench| {
+            let (_, operation) = bench.lasting()?;
+            Ok(cancel(bench.call([&operation])))
+        })
+        .by(409, move |bench| Ok(cancel(over(bench)?))),
         row("mec010-2-lifecycle/failOperation", over)
             .by(200, |bench| Ok(bench.call([&bench.failed()?])))
             .by(409, over),
