@@ -1,6 +1,7 @@
 //! What the world hears: names and services in the zone, states on the bus. A view of the reconciler's instances.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use edged_config::Addressing;
@@ -65,7 +66,8 @@ impl Announcer {
                 name: instance.spec.name.clone(),
                 addresses,
             });
-            for service in services_of(instance, services) {
+            let own = |host: &str| self.is_of(instance, host);
+            for service in services_of(instance, services, own) {
                 records = records.service(service);
             }
         }
@@ -84,6 +86,18 @@ impl Announcer {
         self.directory
             .publish(records.allow_forward(addresses))
             .map_err(|error| error.to_string())
+    }
+
+    /// Whether a host in a URI is an instance: by its name in the zone, or by its address.
+    fn is_of(&self, instance: &AppInstance, host: &str) -> bool {
+        let lease = self.addressing.lease(instance.lease);
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return address == lease.v4 || address == lease.v6;
+        }
+        let zone = self.directory.zone().apex().to_string();
+        let name = format!("{}.app.{zone}", instance.spec.name);
+        let plain = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+        plain(host) == plain(&name)
     }
 
     /// Whether the resolver can answer a rule, and if not, why.
@@ -156,6 +170,7 @@ fn topic(id: &InstanceId) -> Result<EventTopic, edged_mqtt::EventError> {
 fn services_of(
     instance: &AppInstance,
     registered: &[Arc<RegisteredService>],
+    is_own: impl Fn(&str) -> bool,
 ) -> Vec<ServiceRecord> {
     let mut services: BTreeMap<(ServiceName, bool), u16> = BTreeMap::new();
     for service in registered
@@ -163,7 +178,7 @@ fn services_of(
         .filter(|service| service.instance == instance.id)
     {
         let name = service.name().to_ascii_lowercase().parse();
-        if let (Ok(name), Some(port), true) = (name, service.port(), service.is_active()) {
+        if let (Ok(name), Some(port), true) = (name, service.port(&is_own), service.is_active()) {
             services.insert((name, true), port);
         }
     }

@@ -37,23 +37,25 @@ impl RegisteredService {
         self.state() == ServiceState::Active
     }
 
-    /// The port of the first address or URI of the endpoint, for DNS-SD; none where it is not the application that is
-    /// connected to.
-    pub fn port(&self) -> Option<u16> {
+    /// The port for DNS-SD: that of the first address or URI of the endpoint, where `is_own` says that the host in it
+    /// (a name, or an address without brackets) is the application's. A name in the zone leads to nobody else.
+    pub fn port(&self, is_own: impl Fn(&str) -> bool) -> Option<u16> {
         if self.info.transport_id.as_deref() == Some(REST) {
             return Some(HTTP_PORT);
         }
         let endpoint = &self.info.transport_info.as_ref()?.endpoint;
         if let Some(address) = endpoint.addresses.iter().flatten().next() {
-            return Some(address.port);
+            return is_own(&address.host).then_some(address.port);
         }
         let uri = endpoint.uris.iter().flatten().next()?;
         let uri: axum::http::Uri = uri.parse().ok()?;
-        uri.port_u16().or(match uri.scheme_str() {
+        let port = uri.port_u16().or(match uri.scheme_str() {
             Some("https") => Some(HTTPS_PORT),
             Some("http") => Some(HTTP_PORT),
             _ => None,
-        })
+        });
+        let host = uri.host()?.trim_matches(['[', ']']);
+        port.filter(|_| is_own(host))
     }
 }
 
@@ -79,11 +81,11 @@ mod tests {
             instance: InstanceId::random(),
             info: serde_json::from_value(info).unwrap(),
         };
-        service.port()
+        service.port(|host| ["page.app.edge.mec.internal", "10.80.0.9", "fd00::9"].contains(&host))
     }
 
     #[test]
-    fn the_port_is_that_of_the_first_address() {
+    fn the_port_is_that_of_the_first_address_of_its_application() {
         for (transport, expected) in [
             (
                 json!({"uris": ["http://page.app.edge.mec.internal:8080/"]}),
@@ -96,6 +98,12 @@ mod tests {
             (
                 json!({"addresses": [{"host": "10.80.0.9", "port": 7}]}),
                 Some(7),
+            ),
+            (json!({"uris": ["http://[fd00::9]:81/"]}), Some(81)),
+            (json!({"uris": ["http://192.0.2.1:8080/"]}), None),
+            (
+                json!({"addresses": [{"host": "192.0.2.1", "port": 7}]}),
+                None,
             ),
             (json!({"fqdn": ["page.app.edge.mec.internal"]}), None),
             (json!("rest"), Some(80)),
