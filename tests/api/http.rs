@@ -1,5 +1,6 @@
 //! HTTP/1.1 as far as these tests need it: one request a connection, and every byte of it in the test's hands.
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -65,11 +66,11 @@ impl Request {
             self.method, self.target
         );
         for (name, value) in &self.headers {
-            head += &format!("{name}: {value}\r\n");
+            write!(head, "{name}: {value}\r\n")?;
         }
         let writes = ["POST", "PUT", "PATCH"].contains(&self.method.as_str());
         if !self.has("Content-Length") && (writes || !self.body.is_empty()) {
-            head += &format!("Content-Length: {}\r\n", self.body.len());
+            write!(head, "Content-Length: {}\r\n", self.body.len())?;
         }
         head += "\r\n";
         let mut stream = TcpStream::connect(authority).with_context(what)?;

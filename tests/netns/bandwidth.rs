@@ -29,7 +29,11 @@ fn rate(field: &Field, from: &str, to: (&str, IpAddr)) -> anyhow::Result<f64> {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let piece = [7; 16_384];
-            while !enough.load(Ordering::Relaxed) && writer.write_all(&piece).is_ok() {}
+            while !enough.load(Ordering::Relaxed) {
+                if writer.write_all(&piece).is_err() {
+                    break;
+                }
+            }
         });
         let mut buffer = vec![0; 1 << 20];
         let (start, mut bytes) = (Instant::now(), 0.0);

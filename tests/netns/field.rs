@@ -128,7 +128,7 @@ impl Field {
 
     /// Asks one of the node's interfaces with the token for everything.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
-        self.send(self.request(method, path, body))
+        self.send(&self.request(method, path, body))
     }
 
     pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Request {
@@ -139,7 +139,7 @@ impl Field {
         }
     }
 
-    pub fn send(&self, request: Request) -> anyhow::Result<Answer> {
+    pub fn send(&self, request: &Request) -> anyhow::Result<Answer> {
         request.send(&self.authority)
     }
 

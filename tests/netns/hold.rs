@@ -11,7 +11,9 @@ use umec_tests::world::Eye;
 
 use crate::field::Field;
 use crate::http::Answer;
-use crate::rules::{self, MANY, RULED, WAITING, drop_port, inactive, many, rule, to, traffic_path};
+use crate::rules::{
+    self, MANY, RULED, WAITING, drop_port, inactive, many, rule, to, traffic_path, with,
+};
 
 /// Does one thing in several threads that begin together; the answers in order.
 fn together<T: Send>(
@@ -28,7 +30,7 @@ fn together<T: Send>(
             })
         };
         let threads: Vec<_> = (0..count).map(begin).collect();
-        let ends = threads.into_iter().map(|thread| thread.join());
+        let ends = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
         ends.map(|end| end.map_err(|_| anyhow!("a panic"))?)
             .collect()
     })
@@ -83,20 +85,22 @@ fn a_refused_rule_leaves_the_old_one_in_force() -> anyhow::Result<()> {
     let (a, b) = (field.ear("a", 6000)?, field.ear("b", 7000)?);
     field.put("one", &drop_port(7000, "PACKET"))?;
     let open = json!({"dstPort": ["9"]});
-    let with = |member: &str, value: serde_json::Value| {
-        let mut filter = open.clone();
-        filter[member] = value;
-        rule("DROP", "PACKET", 10, &filter)
+    let dropped = |member: &str, value: serde_json::Value| {
+        rule("DROP", "PACKET", 10, &with(open.clone(), member, value))
     };
     let lead = |to_address: &str| -> anyhow::Result<_> {
         let plain = rule("FORWARD_ENCAPSULATED", "PACKET", 10, &open);
         Ok(to(plain, [to_address.parse()?]))
     };
     for (status, word, refused) in [
-        (422, "qCI", with("qCI", json!(9))),
-        (422, "tag", with("tag", json!(["blue"]))),
+        (422, "qCI", dropped("qCI", json!(9))),
+        (422, "tag", dropped("tag", json!(["blue"]))),
         (422, "dstIpAddress", lead("127.0.0.1")?),
-        (400, "srcAddress", with("srcAddress", json!(["somewhere"]))),
+        (
+            400,
+            "srcAddress",
+            dropped("srcAddress", json!(["somewhere"])),
+        ),
         (
             400,
             "dstInterface",
@@ -145,9 +149,11 @@ fn of_two_writers_with_one_tag_one_is_refused() -> anyhow::Result<()> {
         let read = field.ask("GET", &path, None)?.expect(200)?;
         let tag = read.header("etag").context("no ETag")?.to_owned();
         let answers = together(2, |number| {
-            let rule = drop_port(7000 + number, "PACKET");
+            let port = (7000 + number).to_string();
+            let filter = json!({"dstAddress": ["203.0.113.9"], "dstPort": [port]});
+            let rule = rule("DROP", "PACKET", 10, &filter);
             let put = field.request("PUT", &path, Some(&rule));
-            field.send(put.header("If-Match", &tag))
+            field.send(&put.header("If-Match", &tag))
         })?;
         let statuses: BTreeSet<u16> = answers.iter().map(|answer| answer.status).collect();
         let shown: Vec<_> = answers.iter().map(Answer::shown).collect();
@@ -159,7 +165,7 @@ fn of_two_writers_with_one_tag_one_is_refused() -> anyhow::Result<()> {
             "{winner} was answered and is not there"
         );
         // Another tag for the next time.
-        field.put("one", &rules::asleep("one"))?;
+        field.put("one", &inactive(winner))?;
     }
     field.end()
 }
@@ -176,8 +182,7 @@ fn fifty_rules_changed_at_once_are_all_in_force() -> anyhow::Result<()> {
     let (last, dropped) = ears.split_last().context("no ears")?;
     for (state, heard) in [("ACTIVE", false), ("INACTIVE", true)] {
         let answers = together(MANY, |number| {
-            let mut rule = drop_port(7000 + number, "PACKET");
-            rule["state"] = json!(state);
+            let rule = with(drop_port(7000 + number, "PACKET"), "state", json!(state));
             field.put(&many(number), &rule)
         });
         answers.with_context(|| state.to_owned())?;

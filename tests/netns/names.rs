@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use umec_tests::lab::SOON;
 
 use crate::field::Field;
-use crate::rules::{RULED, WAITING, dns_path};
+use crate::rules::{RULED, WAITING, dns_path, with};
 
 /// What dig shows of a name: the status, and TTL and data of each answer.
 fn dig(field: &Field, name: &str, kind: &str) -> anyhow::Result<(String, Vec<(u32, String)>)> {
@@ -90,8 +90,11 @@ fn dig_shows_what_a_dns_rule_says_as_long_as_it_says_so() -> anyhow::Result<()> 
     put("192.0.2.82", 60, "ACTIVE")?;
     let bad = named(name, "192.0.2.999", 60, "ACTIVE");
     field.ask("PUT", &path, Some(&bad))?.expect(400)?;
-    let mut family = named(name, "192.0.2.83", 60, "ACTIVE");
-    family["ipAddressType"] = json!("IP_V6");
+    let family = with(
+        named(name, "192.0.2.83", 60, "ACTIVE"),
+        "ipAddressType",
+        json!("IP_V6"),
+    );
     field.ask("PUT", &path, Some(&family))?.expect(400)?;
     shows(&field, name, "A", 60, "192.0.2.82")?;
     field.end()

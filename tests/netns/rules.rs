@@ -36,10 +36,15 @@ pub fn seed() -> Value {
 
 /// A rule as the seed has it.
 pub fn asleep(id: &str) -> Value {
-    let mut rule = drop_port(9, "PACKET");
-    rule["trafficRuleId"] = json!(id);
-    rule["state"] = json!("INACTIVE");
-    rule
+    inactive(with(drop_port(9, "PACKET"), "trafficRuleId", json!(id)))
+}
+
+/// The same with another value of a member.
+pub fn with(mut object: Value, member: &str, value: Value) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(member.to_owned(), value);
+    }
+    object
 }
 
 /// A rule of an action and its filter, in force.
@@ -58,18 +63,17 @@ pub fn drop_port(port: u16, kind: &str) -> Value {
 }
 
 /// The same rule, with somewhere to go.
-pub fn to<const N: usize>(mut rule: Value, addresses: [IpAddr; N]) -> Value {
+pub fn to<const N: usize>(rule: Value, addresses: [IpAddr; N]) -> Value {
     let ends = addresses.map(|address| json!({"interfaceType": "IP", "dstIpAddress": address}));
-    rule["dstInterface"] = match ends.as_slice() {
+    let ends = match ends.as_slice() {
         [one] => one.clone(),
         more => json!(more),
     };
-    rule
+    with(rule, "dstInterface", ends)
 }
 
-pub fn inactive(mut rule: Value) -> Value {
-    rule["state"] = json!("INACTIVE");
-    rule
+pub fn inactive(rule: Value) -> Value {
+    with(rule, "state", json!("INACTIVE"))
 }
 
 pub fn traffic_path(instance: &str, id: &str) -> String {
@@ -83,7 +87,20 @@ pub fn dns_path(instance: &str, id: &str) -> String {
 impl Field {
     /// Asks for a rule of `RULED`, whatever the answer is.
     pub fn try_put(&self, id: &str, rule: &Value) -> anyhow::Result<Answer> {
-        self.ask("PUT", &traffic_path(RULED, id), Some(rule))
+        self.ask("PUT", &traffic_path(RULED, id), Some(&self.own(rule)?))
+    }
+
+    /// The rule, about packets of `a` alone where it names no address: other nodes of this machine test as well, and a
+    /// rule is about all that the machine forwards.
+    fn own(&self, rule: &Value) -> anyhow::Result<Value> {
+        let filters = rule.get("trafficFilter").and_then(Value::as_array);
+        let mut filters = filters.context("no trafficFilter")?.clone();
+        for filter in &mut filters {
+            if filter.get("srcAddress").is_none() && filter.get("dstAddress").is_none() {
+                *filter = with(filter.take(), "srcAddress", json!(self.both("a")?));
+            }
+        }
+        Ok(with(rule.clone(), "trafficFilter", json!(filters)))
     }
 
     /// Puts a rule of `RULED` in force, or out of it.

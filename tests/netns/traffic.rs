@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use serde_json::json;
 
 use crate::field::{Field, OUT, PUBLISHED};
-use crate::rules::{drop_port, inactive, rule, to};
+use crate::rules::{drop_port, inactive, rule, to, with};
 
 #[test]
 fn drop_drops_only_what_matches_until_it_is_inactive() -> anyhow::Result<()> {
@@ -242,15 +242,14 @@ fn a_tunnel_is_on_the_wire_where_the_kernel_has_its_kind_and_refused_where_not()
     let field = Field::start(&["a"])?;
     let (machine, out) = (field.outside.machine, field.outside.address);
     let tunnel = |kind: &str| {
-        let mut wrap = rule(
-            "FORWARD_ENCAPSULATED",
-            "PACKET",
-            10,
-            &json!({"dstPort": ["7000"]}),
-        );
-        wrap["dstInterface"] = json!({"interfaceType": "TUNNEL", "tunnelInfo":
+        let filter = json!({"dstPort": ["7000"]});
+        let ends = json!({"interfaceType": "TUNNEL", "tunnelInfo":
             {"tunnelType": kind, "tunnelSrcAddress": machine, "tunnelDstAddress": out}});
-        wrap
+        with(
+            rule("FORWARD_ENCAPSULATED", "PACKET", 10, &filter),
+            "dstInterface",
+            ends,
+        )
     };
     let sentence = field.is_refused("one", &tunnel("GTP_U"), 422)?;
     ensure!(sentence.contains("TEID"), "{sentence}");

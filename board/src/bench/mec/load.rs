@@ -59,19 +59,19 @@ struct Work<'a> {
 
 pub fn measure(means: &Means) -> anyhow::Result<Measure> {
     let scratch = Scratch::new("mec-load")?;
-    let services = |number: usize| {
-        (0..OF_EACH)
-            .map(|at| seed::service(number * OF_EACH + at))
-            .collect()
-    };
-    let instances =
-        (0..INSTANCES).map(|number| seed::instance(number, "services", services(number)));
-    let node = super::node(means, &scratch, &seed::of(instances.collect()))?;
+    let services: Vec<_> = (0..INSTANCES * OF_EACH)
+        .map(|number| seed::service(number, "1.0.0"))
+        .collect();
+    let instances = services.chunks(OF_EACH).enumerate();
+    let instances: Vec<_> = instances
+        .map(|(number, services)| seed::instance(number, "services", services))
+        .collect();
+    let node = super::node(means, &scratch, &seed::of(&instances))?;
     let mut client = Client::new(&node)?;
     let of_one = format!("/mec_service_mgmt/v1/applications/{}/services", seed::id(0));
     // What ours answers is what the bare handlers answer.
     let list = client.ask("GET", LIST, None, 200)?;
-    let body = seed::service(INSTANCES * OF_EACH);
+    let body = seed::service(INSTANCES * OF_EACH, "1.0.0");
     let made = client.ask("POST", &of_one, Some(&body), 201)?;
     client.ask("DELETE", &made.location.context("no Location")?, None, 204)?;
     let file = |name: &str, bytes: &[u8]| -> anyhow::Result<_> {

@@ -23,11 +23,11 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
         json!({"dnsRuleId": RULE, "domainName": "cdn.example.org", "ipAddressType": "IP_V4",
             "ipAddress": address, "ttl": 60, "state": "ACTIVE"})
     };
-    let first = vec![rule(Ipv4Addr::new(192, 0, 2, 1))];
+    let first = [rule(Ipv4Addr::new(192, 0, 2, 1))];
     let node = super::node(
         means,
         &scratch,
-        &seed::of(vec![seed::instance(0, "dnsRules", first)]),
+        &seed::of(&[seed::instance(0, "dnsRules", &first)]),
     )?;
     let mut client = Client::new(&node)?;
     let resolver = resolver(&node)?;

@@ -18,11 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn measure(means: &Means) -> anyhow::Result<Measure> {
     let scratch = Scratch::new("mec-news")?;
-    let seed = seed::of(
-        (0..2)
-            .map(|number| seed::instance(number, "services", Vec::new()))
-            .collect(),
-    );
+    let [writer, reader] = [0, 1].map(|number| seed::instance(number, "services", &[]));
+    let seed = seed::of(&[writer, reader]);
     let node = super::node(means, &scratch, &seed)?;
     let mut client = Client::new(&node)?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -42,7 +39,7 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
         Some(&subscription),
         201,
     )?;
-    let mut service = seed::service(0);
+    let service = seed::service(0, "1.0.0");
     let made = client.ask("POST", &format!("{}/services", of(0)), Some(&service), 201)?;
     let path = made.location.context("no Location")?;
     heard
@@ -50,7 +47,7 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
         .context("a new service was not told")?;
     let (mut changed, mut answered) = (Vec::new(), Vec::new());
     for round in 0..means.rounds(ROUNDS) {
-        service["version"] = json!(format!("1.1.{round}"));
+        let service = seed::service(0, &format!("1.1.{round}"));
         let begun = Instant::now();
         client.ask("PUT", &path, Some(&service), 200)?;
         answered.push(begun.elapsed());

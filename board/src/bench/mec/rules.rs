@@ -70,15 +70,11 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
 
 fn begin(means: &Means, scratch: &Scratch, present: usize) -> anyhow::Result<(Node, Client)> {
     let others: Vec<Value> = (1..present).map(other).collect();
-    let mut instances = vec![seed::instance(
-        0,
-        "trafficRules",
-        vec![changing("INACTIVE")],
-    )];
+    let mut instances = vec![seed::instance(0, "trafficRules", &[changing("INACTIVE")])];
     for (number, rules) in others.chunks(OF_EACH).enumerate() {
-        instances.push(seed::instance(number + 1, "trafficRules", rules.to_vec()));
+        instances.push(seed::instance(number + 1, "trafficRules", rules));
     }
-    let node = super::node(means, scratch, &seed::of(instances))?;
+    let node = super::node(means, scratch, &seed::of(&instances))?;
     let client = Client::new(&node)?;
     Ok((node, client))
 }
@@ -88,26 +84,23 @@ fn changing(state: &str) -> Value {
         "trafficFilter": [{"dstAddress": ["198.51.100.1"], "dstPort": ["7"], "protocol": ["udp"]}]})
 }
 
+/// Rules that the changing one is beside: of all actions by turns.
 fn other(number: usize) -> Value {
-    let mut rule = json!({
+    let to = |last: usize| json!({"interfaceType": "IP", "dstIpAddress": format!("192.0.2.{}", 1 + last % 250)});
+    let (action, ends) = match number % 4 {
+        0 => ("PASSTHROUGH", Value::Null),
+        1 => ("FORWARD_ENCAPSULATED", to(number)),
+        2 => (
+            "DUPLICATE_ENCAPSULATED",
+            json!([to(number), to(number + 1)]),
+        ),
+        _ => ("DROP", Value::Null),
+    };
+    json!({
         "trafficRuleId": format!("other-{number}"), "filterType": "FLOW", "priority": number % 256, "state": "ACTIVE",
-        "action": "DROP", "trafficFilter": [{
+        "action": action, "dstInterface": ends, "trafficFilter": [{
             "dstAddress": [format!("198.18.{}.{}", number / 256, number % 256)],
             "dstPort": [(10_000 + number).to_string()], "protocol": ["tcp"],
         }],
-    });
-    let to = |last: usize| json!({"interfaceType": "IP", "dstIpAddress": format!("192.0.2.{}", 1 + last % 250)});
-    match number % 4 {
-        0 => rule["action"] = json!("PASSTHROUGH"),
-        1 => {
-            rule["action"] = json!("FORWARD_ENCAPSULATED");
-            rule["dstInterface"] = to(number);
-        }
-        2 => {
-            rule["action"] = json!("DUPLICATE_ENCAPSULATED");
-            rule["dstInterface"] = json!([to(number), to(number + 1)]);
-        }
-        _ => {}
-    }
-    rule
+    })
 }

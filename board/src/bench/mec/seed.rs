@@ -8,19 +8,19 @@ pub fn id(number: usize) -> String {
 }
 
 /// Applications that run elsewhere.
-pub fn of(instances: Vec<Value>) -> Value {
+pub fn of(instances: &[Value]) -> Value {
     json!({ "instances": instances })
 }
 
 /// One of them, with more members.
-pub fn instance(number: usize, member: &str, objects: Vec<Value>) -> Value {
+pub fn instance(number: usize, member: &str, objects: &[Value]) -> Value {
     json!({"appInstanceId": id(number), "appName": format!("elsewhere-{number}"), "running": true, member: objects})
 }
 
 /// A service as a REST interface of a sensor's application would offer it.
-pub fn service(number: usize) -> Value {
+pub fn service(number: usize, version: &str) -> Value {
     json!({
-        "serName": format!("thermometer-{number}"), "version": "1.0.0", "state": "ACTIVE", "serializer": "JSON",
+        "serName": format!("thermometer-{number}"), "version": version, "state": "ACTIVE", "serializer": "JSON",
         "transportInfo": {
             "id": "rest", "name": "REST", "type": "REST_HTTP", "protocol": "HTTP", "version": "1.1",
             "endpoint": {"uris": [format!("http://192.0.2.10:{}/", 8000 + number)]}, "security": {},
