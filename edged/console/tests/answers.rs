@@ -68,6 +68,29 @@ async fn tables_are_as_written() {
 }
 
 #[tokio::test]
+async fn packages_are_as_written() {
+    let lines = [
+        "package --help",
+        "package trust --help",
+        "package ls",
+        "package ls -o json",
+        "package inspect web-1.0.0",
+        "package inspect nobody",
+        "package install web.csar",
+        "package install",
+        "package enable web-1.0.0",
+        "package disable -o json web-1.0.0 nobody",
+        "package rm web-1.0.0",
+        "package trust ls",
+        "package trust ls -o json",
+        "package trust add works c.pem",
+        "package trust add works -",
+        "package trust rm works",
+    ];
+    golden("packages", &lines).await;
+}
+
+#[tokio::test]
 async fn json_is_as_written() {
     let lines = [
         "ps -o json",

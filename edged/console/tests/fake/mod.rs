@@ -2,6 +2,7 @@
 
 #![allow(dead_code, missing_docs)]
 
+mod packages;
 mod rules;
 
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use edged_console::{
     Applications, DnsRuleView, EXEC_EVENTS, ErrorKind, ExecEvent, ImageView, InstanceDetail,
-    InstanceView, LOG_LINES, LogLine, LogQuery, PartView, Platform, PlatformError, Progress,
-    RulePlace, ServiceView, StatsView, StatusView, Stream, TrafficRuleView,
+    InstanceView, LOG_LINES, LogLine, LogQuery, PackageDetail, PackageView, PartView, Platform,
+    PlatformError, Progress, RulePlace, ServiceView, SignerView, StatsView, StatusView, Stream,
+    TrafficRuleView,
 };
 use edged_model::{
     AppName, AppSpec, Digest, ExitCode, ImageReference, InstanceState, MilliCpus, PinnedImage,
@@ -306,6 +308,55 @@ impl Platform for Fake {
 
     async fn switch_rule(&self, place: &RulePlace, _: bool) -> Result<(), PlatformError> {
         rules::rule(place).map(drop)
+    }
+
+    async fn install_package(
+        &self,
+        mut input: impl AsyncRead + Send + Unpin,
+        progress: Progress,
+    ) -> Result<PackageView, PlatformError> {
+        progress.say("checking the package");
+        let mut bytes = Vec::new();
+        input.read_to_end(&mut bytes).await.unwrap();
+        if bytes.starts_with(b"PK") {
+            return Ok(packages::good());
+        }
+        Err(PlatformError::new(
+            ErrorKind::Invalid,
+            "package: this is no ZIP",
+        ))
+    }
+
+    async fn packages(&self) -> Result<Vec<PackageView>, PlatformError> {
+        Ok(packages::list())
+    }
+
+    async fn package(&self, package: &str) -> Result<PackageDetail, PlatformError> {
+        packages::detail(package)
+    }
+
+    async fn enable_package(&self, package: &str, _: bool) -> Result<(), PlatformError> {
+        packages::known(package)
+    }
+
+    async fn remove_package(&self, package: &str) -> Result<(), PlatformError> {
+        packages::known(package)
+    }
+
+    async fn signers(&self) -> Result<Vec<SignerView>, PlatformError> {
+        Ok(vec![packages::signer("works")])
+    }
+
+    async fn trust_signer(
+        &self,
+        name: &str,
+        _: impl AsyncRead + Send + Unpin,
+    ) -> Result<SignerView, PlatformError> {
+        Ok(packages::signer(name))
+    }
+
+    async fn distrust_signer(&self, _: &str) -> Result<(), PlatformError> {
+        Ok(())
     }
 
     async fn stats(&self, names: &[AppName]) -> Result<Vec<StatsView>, PlatformError> {
