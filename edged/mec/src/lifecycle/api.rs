@@ -4,7 +4,19 @@ use std::sync::Arc;
 
 use edged_model::Goal;
 use mec_api::common::LinkType;
-use mec_api::lifecycle::*;
+use mec_api::lifecycle::{
+    AppInstanceInfo, AppInstanceSubscriptionLink, AppInstanceSubscriptionLinkList,
+    AppInstanceSubscriptionLinks, BASE, CancelOperation, CancelOperationAnswer,
+    ConfigurePlatformForInstance, ConfigurePlatformForInstanceAnswer, CreateInstance,
+    CreateInstanceAnswer, CreateSubscription, CreateSubscriptionAnswer, DeleteInstance,
+    DeleteInstanceAnswer, DeleteSubscription, DeleteSubscriptionAnswer, FailOperation,
+    FailOperationAnswer, InstantiateInstance, InstantiateInstanceAnswer, ListInstances,
+    ListInstancesAnswer, ListOperations, ListOperationsAnswer, ListSubscriptions,
+    ListSubscriptionsAnswer, OperateInstance, OperateInstanceAnswer, OperationalState,
+    ReadInstance, ReadInstanceAnswer, ReadOperation, ReadOperationAnswer, ReadSubscription,
+    ReadSubscriptionAnswer, RetryOperation, RetryOperationAnswer, TerminateInstance,
+    TerminateInstanceAnswer,
+};
 use mec_api::{ETag, Problem, Selected, lifecycle};
 
 use super::book::{INSTANCES, not_kept};
@@ -118,41 +130,6 @@ impl<P: Platform> Lifecycle<P> {
 const CANCEL: &str = "only one that is PROCESSING can be cancelled";
 const RETRY: &str = "only one that is FAILED_TEMP can be tried again";
 const FAIL: &str = "only one that is FAILED_TEMP can be given up";
-
-fn written(caller: &Caller, run: &Operation) -> AppLcmOpOcc {
-    let cancel = run.state.cancel();
-    AppLcmOpOcc {
-        id: run.id.to_string(),
-        operation_state: run.state.word(),
-        state_entered_time: run.entered.clone(),
-        start_time: run.started.clone(),
-        lcm_operation: run.task.kind(),
-        operation_params: match &run.task {
-            Task::Instantiate(body) => Some(OperationParams::Instantiate(body.as_ref().clone())),
-            Task::Operate(body) => Some(OperationParams::Operate(body.clone())),
-            Task::Terminate(body) => Some(OperationParams::Terminate(body.clone())),
-            Task::Configure(_) => None,
-        },
-        is_cancel_pending: Some(cancel.is_some()),
-        cancel_mode: cancel.map(|mode| CancelMode {
-            cancel_mode: Some(mode),
-            cancel_mode_capitalized: None,
-        }),
-        // The request was in order and met something on the box: a conflict with its state.
-        error: run
-            .state
-            .reason()
-            .map(|reason| Problem::conflict(reason).details()),
-        links: AppLcmOpOccLinks {
-            itself: LinkType {
-                href: caller.href(format_args!("{BASE}/app_lcm_op_occs/{}", run.id)),
-            },
-            app_instance: LinkType {
-                href: caller.href(format_args!("{BASE}/app_instances/{}", run.instance)),
-            },
-        },
-    }
-}
 
 /// A row that lists have in the order of age.
 fn row(
@@ -418,7 +395,7 @@ impl<P: Platform> lifecycle::Lifecycle for Lifecycle<P> {
         let all = self.0.lifecycle.operations();
         let rows = all
             .iter()
-            .map(|run| row(&run.started, run.id.as_str(), &written(&caller, run)));
+            .map(|run| row(&run.started, run.id.as_str(), &run.shown(caller.origin())));
         let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
         let target = format!("{}{BASE}/app_lcm_op_occs", self.0.facts.prefix);
         let page = query::list(
@@ -441,7 +418,8 @@ impl<P: Platform> lifecycle::Lifecycle for Lifecycle<P> {
         request: ReadOperation,
     ) -> Result<ReadOperationAnswer, Problem> {
         caller.orchestrator()?;
-        let body = written(&caller, &*self.operation(&request.app_lcm_op_occ_id)?);
+        let run = self.operation(&request.app_lcm_op_occ_id)?;
+        let body = run.shown(caller.origin());
         Ok(ReadOperationAnswer::Ok {
             etag: ETag::of(&body),
             body,
@@ -484,7 +462,7 @@ impl<P: Platform> lifecycle::Lifecycle for Lifecycle<P> {
             undone.map_err(Problem::unavailable)?;
         }
         let run = self.advance(&run.id, Event::GivenUp, FAIL)?;
-        let body = written(&caller, &run);
+        let body = run.shown(caller.origin());
         Ok(FailOperationAnswer::Ok {
             etag: ETag::of(&body),
             body,

@@ -317,12 +317,12 @@ mod tests {
         let (_folder, store) = store();
         let book = Book::default();
         let id = book.add_operation(&store, run()).unwrap().id.clone();
-        assert_eq!(book.attend(), [id.clone()]);
+        assert_eq!(book.attend(), std::slice::from_ref(&id));
         assert!(book.attend().is_empty());
         book.note(&store, &id, Event::Begun).unwrap();
         let after = Book::default();
         after.restore(&store).unwrap();
-        assert_eq!(after.attend(), [id.clone()]);
+        assert_eq!(after.attend(), std::slice::from_ref(&id));
         after.note(&store, &id, Event::Done).unwrap();
         after.leave(&id);
         assert!(after.attend().is_empty());

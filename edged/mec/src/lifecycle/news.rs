@@ -171,11 +171,11 @@ pub async fn watch_instances<P: Platform>(mec: Arc<Mec<P>>) {
         }
         (known, is_start) = (new, false);
         // Cancel-safe: what changed meanwhile is seen in the next turn.
-        let changed = tokio::select! {
-            changed = pictures.changed() => changed,
-            changed = changes.changed() => changed,
+        let more = tokio::select! {
+            more = pictures.changed() => more,
+            more = changes.changed() => more,
         };
-        if changed.is_err() {
+        if more.is_err() {
             return;
         }
     }

@@ -4,10 +4,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use edged_model::{InstanceId, Rules};
 use edged_store::Record;
-use mec_api::common::TimeStamp;
+use mec_api::Problem;
+use mec_api::common::{LinkType, TimeStamp};
 use mec_api::lifecycle::{
-    CancelModeKind, InstantiateAppRequest, LcmOperation, OperateAppRequest, OperationState,
-    TerminateAppRequest,
+    AppLcmOpOcc, AppLcmOpOccLinks, BASE, CancelMode, CancelModeKind, InstantiateAppRequest,
+    LcmOperation, OperateAppRequest, OperationParams, OperationState, TerminateAppRequest,
 };
 use serde::{Deserialize, Serialize};
 
@@ -111,7 +112,9 @@ impl State {
     /// The state after an event; `None` where the event cannot be.
     pub fn after(&self, event: Event) -> Option<Self> {
         match (self, event) {
-            (Self::Starting, Event::Begun) => Some(Self::Processing { cancel: None }),
+            (Self::Starting, Event::Begun) | (Self::FailedTemp { .. }, Event::Retried) => {
+                Some(Self::Processing { cancel: None })
+            }
             (Self::Processing { .. }, Event::Begun) => Some(self.clone()),
             (Self::Processing { cancel }, Event::Cancelled(mode)) => Some(Self::Processing {
                 // What is broken off is not taken back into good order.
@@ -125,7 +128,6 @@ impl State {
             (Self::Starting | Self::Processing { .. }, Event::Faulted(reason)) => {
                 Some(Self::FailedTemp { reason })
             }
-            (Self::FailedTemp { .. }, Event::Retried) => Some(Self::Processing { cancel: None }),
             (Self::FailedTemp { reason }, Event::GivenUp) => Some(Self::Failed {
                 reason: reason.clone(),
             }),
@@ -232,6 +234,40 @@ impl Operation {
             entered,
             ..self.clone()
         })
+    }
+
+    /// What is answered; links begin with `origin`.
+    pub fn shown(&self, origin: &str) -> AppLcmOpOcc {
+        let cancel = self.state.cancel();
+        let link = |collection: &str, id: &str| LinkType {
+            href: format!("{origin}{BASE}/{collection}/{id}"),
+        };
+        AppLcmOpOcc {
+            id: self.id.to_string(),
+            operation_state: self.state.word(),
+            state_entered_time: self.entered.clone(),
+            start_time: self.started.clone(),
+            lcm_operation: self.task.kind(),
+            operation_params: match &self.task {
+                Task::Instantiate(body) => {
+                    Some(OperationParams::Instantiate(body.as_ref().clone()))
+                }
+                Task::Operate(body) => Some(OperationParams::Operate(body.clone())),
+                Task::Terminate(body) => Some(OperationParams::Terminate(body.clone())),
+                Task::Configure(_) => None,
+            },
+            is_cancel_pending: Some(cancel.is_some()),
+            cancel_mode: cancel.map(|mode| CancelMode {
+                cancel_mode: Some(mode),
+                cancel_mode_capitalized: None,
+            }),
+            // The request was in order and met something on the box: a conflict with its state.
+            error: (self.state.reason()).map(|reason| Problem::conflict(reason).details()),
+            links: AppLcmOpOccLinks {
+                itself: link("app_lcm_op_occs", self.id.as_str()),
+                app_instance: link("app_instances", self.instance.as_str()),
+            },
+        }
     }
 
     /// How long ago it came into this state, by the clock of the day; nothing where that was set back.

@@ -42,7 +42,7 @@ pub async fn run_operations<P: Platform>(mec: Arc<Mec<P>>) {
         }
         // Cancel-safe: a change that is not taken is still a change, and ended runs are only counted.
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
+            more = changes.changed() => if more.is_err() { return },
             Some(_) = runs.join_next(), if !runs.is_empty() => {}
         }
     }
@@ -65,6 +65,10 @@ async fn attend<P: Platform>(mec: &Mec<P>, id: &OperationId) {
             Some(mode) => Outcome::Cancelled(mode),
             None => work(mec, &run).await,
         };
+        if mec.platform.pictures().has_changed().is_err() {
+            // The node is ending, and whatever failed just now failed for that: the next one takes the run up.
+            return;
+        }
         let event = match outcome {
             Outcome::Ended(Ok(())) => Event::Done,
             Outcome::Ended(Err(reason)) => {
@@ -209,10 +213,13 @@ async fn end<P: Platform>(mec: &Mec<P>, run: &Operation, ending: Ending) -> Resu
         // After a restart the time that has passed is gone.
         let left = whole.saturating_sub(run.age());
         let begun = Instant::now();
-        if instance.goal == Goal::Running {
-            mec.tell_ending(id, ending.action, left).await;
-        }
+        let is_up = instance.goal == Goal::Running;
+        let is_done = is_up && mec.tell_ending(id, ending.action, left).await;
         grace = left.saturating_sub(begun.elapsed());
+        if is_done {
+            // It has left in good order: its program gets no more than its own time to end.
+            grace = grace.min(own);
+        }
     }
     let grace_ms = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
     wish(mec, id, ending.goal, Some(grace_ms)).await?;
@@ -230,10 +237,11 @@ async fn halt<P: Platform>(mec: &Mec<P>, run: &Operation) {
         Task::Operate(body) => body.change_state_to == OperationalState::Started,
         Task::Terminate(_) | Task::Configure(_) => false,
     };
-    if starts && goal(mec, &run.instance) == Some(Goal::Running) {
-        if let Err(reason) = wish(mec, &run.instance, Goal::Stopped, Some(0)).await {
-            tracing::warn!(instance = %run.instance, reason, "what failed to start is not stopped");
-        }
+    if starts
+        && goal(mec, &run.instance) == Some(Goal::Running)
+        && let Err(reason) = wish(mec, &run.instance, Goal::Stopped, Some(0)).await
+    {
+        tracing::warn!(instance = %run.instance, reason, "what failed to start is not stopped");
     }
 }
 
@@ -345,7 +353,7 @@ async fn gone<P: Platform>(mec: &Mec<P>, id: &InstanceId, limit: Duration) -> Re
     .await
 }
 
-/// Waits until the picture says how it ended.
+/// Waits until the picture says how it ended. A node that is ending paints no more, and its run is taken up by the next.
 async fn until<P: Platform>(
     mec: &Mec<P>,
     id: &InstanceId,
@@ -361,7 +369,7 @@ async fn until<P: Platform>(
                 return ended;
             }
             if pictures.changed().await.is_err() {
-                return Err("the node is ending".to_owned());
+                std::future::pending::<()>().await;
             }
         }
     };

@@ -1,0 +1,14 @@
+//! Life cycles of packages (MEC 010-2) on a running node: what is promised of instances, runs and notifications.
+
+#[path = "../api/callback.rs"]
+#[allow(dead_code, reason = "other tests use what these do not")]
+mod callback;
+#[path = "../api/http.rs"]
+#[allow(dead_code, reason = "other tests use what these do not")]
+mod http;
+
+mod cancel;
+mod ends;
+mod life;
+mod orchestrator;
+mod restart;
