@@ -37,9 +37,9 @@ pub(crate) struct Page {
 impl Catalogue {
     /// What is offered in a picture.
     pub fn offers(&self, picture: &Arc<Picture>) -> Arc<[Offer]> {
-        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.turn_to(picture);
-        Arc::clone(&shelf.offers)
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.turn_to(picture);
+        Arc::clone(&known.offers)
     }
 
     /// What is offered in a picture, and the list of it as somebody sees it; `show` writes one that is not ready.
@@ -53,23 +53,23 @@ impl Catalogue {
         viewer: &Viewer,
         show: impl Fn(&Offer) -> ServiceInfo,
     ) -> Result<(Arc<[Offer]>, Page), Problem> {
-        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.turn_to(picture);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.turn_to(picture);
         let key = (Arc::clone(origin), viewer.clone());
-        if let Some(page) = shelf.pages.get(&key) {
-            return Ok((Arc::clone(&shelf.offers), page.clone()));
+        if let Some(page) = known.pages.get(&key) {
+            return Ok((Arc::clone(&known.offers), page.clone()));
         }
-        let page = Page::of(shelf.offers.iter().map(show)).map_err(|error| {
+        let page = Page::of(known.offers.iter().map(show)).map_err(|error| {
             tracing::error!(%error, "a service has no form in JSON");
             Problem::internal("the list could not be written")
         })?;
         if page.json.len() <= PAGE_MAX {
-            if shelf.pages.len() >= PAGES {
-                shelf.pages.clear();
+            if known.pages.len() >= PAGES {
+                known.pages.clear();
             }
-            shelf.pages.insert(key, page.clone());
+            known.pages.insert(key, page.clone());
         }
-        Ok((Arc::clone(&shelf.offers), page))
+        Ok((Arc::clone(&known.offers), page))
     }
 }
 

@@ -56,7 +56,7 @@ impl Filter {
     }
 }
 
-fn holds<T: PartialEq>(wanted: Option<T>, given: Option<T>) -> bool {
+fn holds<T: PartialEq + Copy>(wanted: Option<T>, given: Option<T>) -> bool {
     wanted.is_none() || wanted == given
 }
 

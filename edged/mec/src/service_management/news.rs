@@ -59,10 +59,6 @@ pub(crate) fn wanted(
     viewer: &Viewer,
 ) -> bool {
     let info = change.offer.info();
-    fn one_of<T: PartialEq>(wanted: Option<&Vec<T>>, given: Option<&T>) -> bool {
-        let wanted = wanted.filter(|wanted| !wanted.is_empty());
-        wanted.is_none_or(|wanted| given.is_some_and(|given| wanted.contains(given)))
-    }
     one_of(
         criteria.ser_instance_ids.as_ref(),
         Some(&change.offer.service.id),
@@ -72,6 +68,12 @@ pub(crate) fn wanted(
         && criteria
             .is_local
             .is_none_or(|local| change.offer.is_local(viewer) == local)
+}
+
+/// Whether one of what is named is there; nobody names nothing.
+fn one_of<T: PartialEq>(wanted: Option<&Vec<T>>, given: Option<&T>) -> bool {
+    let wanted = wanted.filter(|wanted| !wanted.is_empty());
+    wanted.is_none_or(|wanted| given.is_some_and(|given| wanted.contains(given)))
 }
 
 /// Tells every subscriber of services what changed from one picture to the next.

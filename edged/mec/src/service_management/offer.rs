@@ -49,7 +49,8 @@ impl Offer {
         &self.service.info
     }
 
-    /// `isLocal`. The node is one host, so all of its applications share every locality, and MEC_SYSTEM is everybody's.
+    /// `isLocal`. The node is one host, so all of its applications share every locality, and
+    /// `MEC_SYSTEM` is everybody's.
     pub fn is_local(&self, viewer: &Viewer) -> bool {
         let everywhere = self.info().scope_of_locality == Some(LocalityType::MecSystem);
         everywhere

@@ -4,7 +4,7 @@ use edged_model::InstanceId;
 use mec_api::Problem;
 use mec_api::common::{EndPointInfo, GrantType, OAuth2Info, SecurityInfo, TransportType};
 use mec_api::service_management::TransportInfo;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::offer::Offer;
 use crate::{Application, Facts};
@@ -93,7 +93,7 @@ fn rest(uri: String, security: SecurityInfo) -> TransportInfo {
 
 /// The broker has accounts of its own (`MQTT_USERNAME`, `MQTT_PASSWORD_FILE`), and no tokens.
 fn mqtt(facts: &Facts, topics: &str) -> TransportInfo {
-    let topics = Map::from_iter([("topics".to_owned(), json!([topics]) as Value)]);
+    let topics = Map::from_iter([("topics".to_owned(), json!([topics]))]);
     TransportInfo {
         id: MQTT.to_owned(),
         name: "MQTT broker".to_owned(),
