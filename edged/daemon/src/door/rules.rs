@@ -223,9 +223,9 @@ fn of_rule(place: &RulePlace, problem: &Problem) -> PlatformError {
             "`{verb} ls {application}` lists its rules; they come with its package"
         )),
         // The one reason to forbid it: the application is not ready.
-        ErrorKind::Conflict => failed.with_hint(format!(
-            "`ps` shows when {application} is ready; a rule can be disabled at any time"
-        )),
+        ErrorKind::Conflict => {
+            failed.with_hint("try again when it is; a rule can be disabled at any time")
+        }
         ErrorKind::Invalid => failed.with_hint(format!(
             "nothing has changed; `{verb} inspect {application} {}` shows the rule as it is",
             place.rule
