@@ -4,6 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use board::image::Image;
 use board::process;
 use serde_json::{Value, json};
 use umec_tests::images;
-use umec_tests::lab::Lab;
+use umec_tests::lab::{Lab, SOON};
 
 use crate::contract::{Contract, Operation};
 use crate::http::{Answer, Request};
@@ -34,7 +35,7 @@ pub struct Bench {
     pub lab: Lab,
     /// HOST:PORT of plain HTTP.
     pub authority: String,
-    prefix: String,
+    pub prefix: String,
     /// Opens everything.
     pub all: String,
     /// Whose resources are used.
@@ -51,6 +52,10 @@ pub struct Kept {
     pub noisy: OnceCell<String>,
     pub crowd: RefCell<Vec<TcpStream>>,
     pub stopped: OnceCell<String>,
+    /// Uploads that do not end.
+    pub arriving: RefCell<Vec<TcpStream>>,
+    /// Operations that delete, and what they are to delete.
+    pub filled: RefCell<Vec<(&'static str, String)>>,
     /// The last resource made by an operation.
     pub last: RefCell<BTreeMap<&'static str, String>>,
     /// On-boarded packages, by what their applications do.
@@ -170,6 +175,26 @@ impl Bench {
         Ok(last.to_owned())
     }
 
+    /// Sends a call while the guardian is away: in its place runs what never says a word.
+    pub fn send_unguarded(&self, operation: &Operation, call: &Call) -> anyhow::Result<Answer> {
+        let program = self.lab.node.line.dir.join("bin/edged-guardian");
+        let aside = program.with_extension("aside");
+        std::fs::rename(&program, &aside)?;
+        std::fs::write(&program, "#!/bin/sh\nexec sleep infinity\n")?;
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
+        self.lab.node.kill("guardian")?;
+        let is = |status: u16| {
+            let ready = Request::new("GET", &format!("{}/readyz", self.prefix));
+            Ok((ready.send(&self.authority)?.status == status).then_some(()))
+        };
+        until(SOON, || is(503)).context("ready without a guardian")?;
+        let answer = self.send(operation, call);
+        std::fs::rename(&aside, &program)?;
+        self.lab.node.kill("guardian")?;
+        until(SOON, || is(200)).context("not ready again")?;
+        answer
+    }
+
     /// Reads what is not there any more.
     pub fn gone(&self, read: &str, call: &Call) -> anyhow::Result<()> {
         let call = Call {
@@ -202,7 +227,11 @@ impl Bench {
         let is_refused = || Ok((self.send(operation, &call)?.status == 429).then_some(()));
         if is_refused()?.is_none() {
             ensure!(self.kept.crowd.borrow().is_empty(), "nobody was too noisy");
-            let crowd = (0..CROWD).map(|_| self.hesitate(id, token));
+            let line = format!(
+                "POST {}/mec_app_support/v1/applications/{id}/confirm_ready HTTP/1.1",
+                self.prefix
+            );
+            let crowd = (0..CROWD).map(|_| self.hesitate(&line, token, "application/json"));
             self.kept.crowd.replace(crowd.collect::<Result<_, _>>()?);
             until(Duration::from_secs(3), is_refused)
                 .with_context(|| format!("{CROWD} requests at once are not too many"))?;
@@ -211,13 +240,13 @@ impl Bench {
     }
 
     /// A request that does not come to its end as long as the connection is held.
-    fn hesitate(&self, id: &str, token: &str) -> anyhow::Result<TcpStream> {
+    pub fn hesitate(&self, line: &str, token: &str, media: &str) -> anyhow::Result<TcpStream> {
         let mut stream = TcpStream::connect(&self.authority)?;
-        let (prefix, host) = (&self.prefix, &self.authority);
         write!(
             stream,
-            "POST {prefix}/mec_app_support/v1/applications/{id}/confirm_ready HTTP/1.1\r\nHost: {host}\r\n\
-             Authorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{{"
+            "{line}\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nContent-Type: {media}\r\n\
+             Content-Length: 99\r\n\r\n{{",
+            self.authority
         )?;
         Ok(stream)
     }

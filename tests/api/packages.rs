@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use board::client::until;
 use board::process;
 use edged_package::{Image, PackageBuilder, SigningIdentity};
@@ -12,12 +12,17 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use umec_tests::images;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Call};
 
 /// Longest on-boarding, and longest operation.
 const LATER: Duration = Duration::from_secs(60);
 
 const PACKAGES: &str = "mec010-2-package-management";
+/// Packages whose content comes at once.
+const ARRIVALS: u32 = 4;
+/// More than a node has room for of anything.
+const ROOM: u32 = 600;
+
 const LIFECYCLE: &str = "mec010-2-lifecycle";
 
 /// A package that is on-boarded.
@@ -63,6 +68,13 @@ impl Bench {
         let package = self.onboard("good")?;
         let mut kinds = self.kept.kinds.borrow_mut();
         Ok(kinds.entry("good".to_owned()).or_insert(package).clone())
+    }
+
+    /// The same, enabled.
+    pub fn enabled_package(&self) -> anyhow::Result<Package> {
+        let package = self.package()?;
+        self.enable(&package, "ENABLED")?;
+        Ok(package)
     }
 
     /// An on-boarded package from which no instance may be made.
@@ -211,6 +223,54 @@ fn text(shown: &Value, name: &str) -> anyhow::Result<String> {
 }
 
 impl Bench {
+    /// Makes resources until there is no room for one more; `drain` takes them away.
+    pub fn fill(
+        &self,
+        create: &str,
+        delete: &'static str,
+        call: impl Fn(&Self) -> anyhow::Result<Call>,
+    ) -> anyhow::Result<()> {
+        let operation = self.contract.operation(create)?;
+        for _ in 0..ROOM {
+            let answer = self.send(operation, &call(self)?)?;
+            if answer.status == 503 {
+                return Ok(());
+            }
+            let answer = answer.expect(201)?;
+            let location = answer.header("location").unwrap_or_default();
+            let (_, id) = location.rsplit_once('/').context("no Location")?;
+            let mut filled = self.kept.filled.borrow_mut();
+            filled.push((delete, id.to_owned()));
+        }
+        bail!("{ROOM} times {create}, and there is room for more")
+    }
+
+    /// As many packages as may come at once, whose ends do not.
+    pub fn arrivals(&self) -> anyhow::Result<()> {
+        for _ in 0..ARRIVALS {
+            let id = self.empty_package()?;
+            let head = format!(
+                "PUT {}/app_pkgm/v1/app_packages/{id}/package_content HTTP/1.1",
+                self.prefix
+            );
+            let stream = self.hesitate(&head, &self.all, "application/zip")?;
+            self.kept.arriving.borrow_mut().push(stream);
+            self.wait(&format!("{PACKAGES}/readPackage"), &id, |shown| {
+                Ok(shown["onboardingState"] == "UPLOADING")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Takes away what `fill` and `arrivals` made.
+    pub fn drain(&self) -> anyhow::Result<()> {
+        self.kept.arriving.take();
+        for (delete, id) in self.kept.filled.take() {
+            self.done(delete, &self.call([&id]), 204)?;
+        }
+        Ok(())
+    }
+
     /// A signed package of a web server; the last words of its description make it what its name says.
     fn csar(&self, name: &str) -> anyhow::Result<Csar> {
         let layout = self.lab.folder.path().join(format!("{name}-package"));

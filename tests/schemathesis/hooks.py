@@ -34,7 +34,7 @@ HOSTED = os.environ.get("MEC_HOSTED_INSTANCE")
 SELECTABLE = {
     "/app_packages": "userDefinedData",
     "/onboarded_app_packages": "userDefinedData",
-    "/app_instances": "instantiatedAppState",
+    "/app_instances": "communicationInterface",
     "/app_lcm_op_occs": "operationParams",
 }
 DESCRIPTOR_ATTRIBUTE = "appServiceRequired"
@@ -143,10 +143,10 @@ def dns_rule(body):
 
 
 def allocation(body):
-    """An application of the node's, a session where one is meant, and no more than the link has."""
+    """An application of the node's, a session where one is meant, a rate that a link can hold and has left."""
     body["appInsId"] = HOSTED
     if "fixedAllocation" in body:
-        body["fixedAllocation"] = "1000"
+        body["fixedAllocation"] = "10000"
     if body["requestType"] == 1 or "sessionFilter" in body:
         body["sessionFilter"] = [{"sourceIp": "192.0.2.17", "dstPort": "8554", "protocol": "6"}]
 

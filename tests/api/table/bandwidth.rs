@@ -32,6 +32,7 @@ pub fn rows() -> Vec<Row> {
         row("mec015-bandwidth/createAllocation", |bench| {
             Ok(bench.call([]).json(&allocation(&bench.one.id)))
         })
+        .guarded()
         .by(404, |bench| {
             Ok(bench.call([]).json(&allocation("no-such-instance")))
         }),
@@ -41,13 +42,15 @@ pub fn rows() -> Vec<Row> {
         row("mec015-bandwidth/replaceAllocation", |bench| {
             let id = held(bench)?;
             Ok(bench.call([&id]).json(&allocation(&bench.one.id)))
-        }),
+        })
+        .guarded(),
         row("mec015-bandwidth/changeAllocation", |bench| {
             let id = held(bench)?;
             Ok(bench.call([&id]).json(&json!({
                 "allocationId": id, "appInsId": bench.one.id, "requestType": 0, "fixedAllocation": "200000",
             })))
         })
+        .guarded()
         .after(|_, _, answer| {
             let now = answer.json()?;
             anyhow::ensure!(now["fixedAllocation"] == "200000", "{now}");
@@ -56,6 +59,7 @@ pub fn rows() -> Vec<Row> {
         row("mec015-bandwidth/releaseAllocation", |bench| {
             Ok(bench.call([&held(bench)?]))
         })
+        .guarded()
         .after(|bench, call, _| bench.gone("mec015-bandwidth/readAllocation", call)),
     ]
 }

@@ -16,6 +16,11 @@ pub fn rows() -> Vec<Row> {
     all
 }
 
+fn create(bench: &Bench) -> anyhow::Result<Call> {
+    let descriptor = bench.enabled_package()?.descriptor;
+    Ok(bench.call([]).json(&json!({"appDId": descriptor})))
+}
+
 fn instances() -> Vec<Row> {
     vec![
         row("mec010-2-lifecycle/listInstances", |bench| {
@@ -23,21 +28,24 @@ fn instances() -> Vec<Row> {
             Ok(bench.call([]))
         })
         .never(404, THERE),
-        row("mec010-2-lifecycle/createInstance", |bench| {
-            // Switches the package on, which other calls switch off.
-            bench.instance()?;
-            let descriptor = bench.package()?.descriptor;
-            Ok(bench.call([]).json(&json!({"appDId": descriptor})))
-        })
-        .by(404, |bench| {
-            Ok(bench
-                .call([])
-                .json(&json!({"appDId": "no-such-descriptor"})))
-        })
-        .by(409, |bench| {
-            let descriptor = bench.disabled_package()?.descriptor;
-            Ok(bench.call([]).json(&json!({"appDId": descriptor})))
-        }),
+        row("mec010-2-lifecycle/createInstance", create)
+            .by(503, |bench| {
+                bench.fill(
+                    "mec010-2-lifecycle/createInstance",
+                    "mec010-2-lifecycle/deleteInstance",
+                    create,
+                )?;
+                create(bench)
+            })
+            .by(404, |bench| {
+                Ok(bench
+                    .call([])
+                    .json(&json!({"appDId": "no-such-descriptor"})))
+            })
+            .by(409, |bench| {
+                let descriptor = bench.disabled_package()?.descriptor;
+                Ok(bench.call([]).json(&json!({"appDId": descriptor})))
+            }),
         row("mec010-2-lifecycle/readInstance", |bench| {
             Ok(bench.call([&bench.instance()?]))
         }),

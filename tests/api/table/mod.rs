@@ -23,6 +23,8 @@ pub type After = fn(&Bench, &Call, &Answer) -> anyhow::Result<()>;
 /// An answer that has a way of its own.
 pub enum How {
     By(Good),
+    /// The row's good call, while the guardian is away.
+    Unguarded,
     Never(&'static str),
 }
 
@@ -45,6 +47,11 @@ impl Row {
         self.with(status, How::By(Box::new(call)))
     }
 
+    /// 503, because the kernel cannot be told.
+    fn guarded(self) -> Self {
+        self.with(503, How::Unguarded)
+    }
+
     fn never(self, status: u16, reason: &'static str) -> Self {
         self.with(status, How::Never(reason))
     }
@@ -64,7 +71,7 @@ impl Row {
 }
 
 /// Needs nothing of the worker, the guardian and the broker.
-const WITHIN: &str = "all it needs is inside edged: while anything answers, this does";
+const WITHIN: &str = "all it needs is in edged and on its disk; tests/faults has the full disk";
 
 fn row(operation: &'static str, good: impl Fn(&Bench) -> anyhow::Result<Call> + 'static) -> Row {
     Row {

@@ -119,6 +119,12 @@ fn content(tree: &'static Tree) -> Vec<Row> {
             let call = bench.call([&bench.empty_package()?]);
             Ok(call.bytes("application/zip", b"PK".to_vec()))
         })
+        // So many come already, and slowly.
+        .by(503, |bench| {
+            bench.arrivals()?;
+            let call = bench.call([&bench.empty_package()?]);
+            Ok(call.bytes("application/zip", b"PK".to_vec()))
+        })
         .by(409, |bench| {
             let call = bench.call([(tree.name)(&bench.package()?)]);
             Ok(call.bytes("application/zip", b"PK".to_vec()))
