@@ -18,12 +18,18 @@ macro_rules! deserialize {
     };
 }
 
+macro_rules! deserialize_integer {
+    ($($method:ident();)+) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            self.0.$method(Whole(visitor))
+        })+
+    };
+}
+
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
     type Error = D::Error;
 
-    deserialize! {
-        deserialize_any();
-        deserialize_bool();
+    deserialize_integer! {
         deserialize_i8();
         deserialize_i16();
         deserialize_i32();
@@ -32,6 +38,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         deserialize_u16();
         deserialize_u32();
         deserialize_u64();
+    }
+
+    deserialize! {
+        deserialize_any();
+        deserialize_bool();
         deserialize_f32();
         deserialize_f64();
         deserialize_char();
@@ -110,6 +121,39 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<V> {
     }
 }
 
+/// Whoever waits for an integer: a number without a fraction is one, however it is written (JSON Schema 2020-12, 4.2.3).
+struct Whole<V>(V);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Whole<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    visit! {
+        visit_bool(bool);
+        visit_i64(i64);
+        visit_u64(u64);
+        visit_str(&str);
+        visit_borrowed_str(&'de str);
+        visit_string(String);
+    }
+
+    fn visit_f64<E: Error>(self, it: f64) -> Result<V::Value, E> {
+        // Beyond 2^53 a written fraction may have been lost on the way to here.
+        const EXACT: f64 = 9_007_199_254_740_991.0;
+        let whole = it.fract() == 0.0 && it.abs() <= EXACT;
+        match whole.then(|| format!("{it:.0}").parse::<i64>()) {
+            Some(Ok(whole)) => match u64::try_from(whole) {
+                Ok(natural) => self.0.visit_u64(natural),
+                Err(_) => self.0.visit_i64(whole),
+            },
+            _ => self.0.visit_f64(it),
+        }
+    }
+}
+
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Strict<A> {
     type Error = A::Error;
 
@@ -172,6 +216,22 @@ mod tests {
         assert!(read::<Point>(r"[1, null]").is_err());
         assert!(read::<Point>(r#"{"x": 1, "inner": [2, null]}"#).is_err());
         assert!(read::<Vec<Point>>(r"[[1, null]]").is_err());
+    }
+
+    #[test]
+    fn a_number_without_a_fraction_is_an_integer() {
+        assert_eq!(read::<Point>(r#"{"x": 7.0}"#).unwrap().x, 7);
+        assert_eq!(read::<Point>(r#"{"x": 1.2e1}"#).unwrap().x, 12);
+        assert_eq!(read::<i32>("-3.0").unwrap(), -3);
+        for bad in [
+            r#"{"x": 7.5}"#,
+            r#"{"x": 256.0}"#,
+            r#"{"x": -1.0}"#,
+            r#"{"x": 1e300}"#,
+        ] {
+            assert!(read::<Point>(bad).is_err(), "{bad}");
+        }
+        assert!((read::<f64>("7.0").unwrap() - 7.0).abs() < f64::EPSILON);
     }
 
     #[test]

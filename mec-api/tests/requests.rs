@@ -15,7 +15,7 @@ use axum::http::{Response, StatusCode};
 use axum::middleware::{Next, from_fn};
 use http_body_util::BodyExt;
 use mec_api::service_management::{self, *};
-use mec_api::{ETag, MAX_JSON, MAX_URI, Problem};
+use mec_api::{ETag, MAX_JSON, MAX_URI, Prepared, Problem};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -45,7 +45,7 @@ impl ServiceManagement for Registry {
         assert_eq!(caller.0, "5d3b");
         *self.asked.lock().unwrap() = Some(request);
         Ok(ListServicesAnswer::Ok {
-            body: vec![self.service.clone()],
+            body: Prepared::json(serde_json::to_vec(&[&self.service]).unwrap().into()),
         })
     }
     async fn read_service(
