@@ -1,4 +1,4 @@
-//! Somebody else's client of Mp1, from PyPI, as it was published.
+//! Somebody else's client of Mp1, from `PyPI`, as it was published.
 
 use std::process::Command;
 

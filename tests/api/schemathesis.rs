@@ -1,4 +1,4 @@
-//! schemathesis (PyPI) reads the documents that the node serves and tries to find a lie in them.
+//! schemathesis (of `PyPI`) reads the documents that the node serves and tries to find a lie in them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -18,7 +18,7 @@ const DELETE: &str = "mec011-service-management/deleteService";
 const TRANSPORTS: &str = "mec011-service-management/listTransports";
 
 /// A service with some members of its own; null takes one away.
-fn with(members: Value) -> Value {
+fn with(members: &Value) -> Value {
     let mut body = service();
     for (name, value) in members.as_object().into_iter().flatten() {
         body[name] = value.clone();
@@ -53,7 +53,7 @@ fn found(bench: &Bench, query: &str) -> anyhow::Result<Vec<String>> {
 fn a_service_is_changed_by_its_application_alone() -> anyhow::Result<()> {
     let bench = Bench::start()?;
     let call = bench.call([&bench.one.id]).token(&bench.one.token);
-    let liar = with(json!({
+    let liar = with(&json!({
         "serInstanceId": "mine", "_links": {"self": {"href": "http://192.0.2.1/"}}, "isLocal": false,
     }));
     let answer = bench.done(CREATE, &call.clone().json(&liar), 201)?;
@@ -82,7 +82,7 @@ fn a_service_is_changed_by_its_application_alone() -> anyhow::Result<()> {
         "another version was read"
     );
     ensure!(read.json()? == body, "another service was read");
-    let newer = with(json!({"version": "2", "serInstanceId": "mine"}));
+    let newer = with(&json!({"version": "2", "serInstanceId": "mine"}));
     let right = one.clone().header("If-Match", etag).json(&newer);
     let changed = bench.done(REPLACE, &right, 200)?;
     let changed = changed.json()?;
@@ -111,15 +111,15 @@ fn a_query_finds_what_it_names() -> anyhow::Result<()> {
         json!({"href": "/catalogue", "id": "weather", "name": "Weather", "version": "1"});
     let wind = made(
         &bench,
-        &with(json!({"serName": "wind", "serCategory": category})),
+        &with(&json!({"serName": "wind", "serCategory": category})),
     )?;
     made(
         &bench,
-        &with(json!({"serName": "rain", "consumedLocalOnly": false})),
+        &with(&json!({"serName": "rain", "consumedLocalOnly": false})),
     )?;
     made(
         &bench,
-        &with(json!({"serName": "sun", "scopeOfLocality": "MEC_SYSTEM"})),
+        &with(&json!({"serName": "sun", "scopeOfLocality": "MEC_SYSTEM"})),
     )?;
     let all = ["rain", "sun", "wind"].map(str::to_owned);
     for (query, expected) in [
@@ -178,14 +178,14 @@ fn a_transport_of_the_node_is_taken_by_its_id() -> anyhow::Result<()> {
         "{list}"
     );
 
-    let bus = with(json!({"transportInfo": null, "transportId": "mqtt"}));
+    let bus = with(&json!({"transportInfo": null, "transportId": "mqtt"}));
     let bus = made(&bench, &bus)?;
     ensure!(bus["transportId"].is_null(), "{bus}");
     let transport = &bus["transportInfo"];
     ensure!(transport["endpoint"] == list[1]["endpoint"], "{bus}");
     let topics = json!([format!("apps/{}/#", bench.one.id)]);
     ensure!(transport["implSpecificInfo"]["topics"] == topics, "{bus}");
-    let rest = with(json!({"transportInfo": null, "transportId": "rest"}));
+    let rest = with(&json!({"transportInfo": null, "transportId": "rest"}));
     let rest = made(&bench, &rest)?;
     let uris = json!([format!("http://{}/", Lab::host_name("one"))]);
     ensure!(rest["transportInfo"]["endpoint"]["uris"] == uris, "{rest}");
@@ -196,9 +196,9 @@ fn a_transport_of_the_node_is_taken_by_its_id() -> anyhow::Result<()> {
         json!({"transportInfo": null}),
         json!({"transportInfo": null, "transportId": "pigeon"}),
     ] {
-        bench.done(CREATE, &call.clone().json(&with(bad)), 400)?;
+        bench.done(CREATE, &call.clone().json(&with(&bad)), 400)?;
     }
-    let long = with(json!({"serName": "x".repeat(20_000)}));
+    let long = with(&json!({"serName": "x".repeat(20_000)}));
     bench.done(CREATE, &call.json(&long), 413)?;
     bench.lab.node.stop()
 }
@@ -229,7 +229,7 @@ fn what_an_application_was_deployed_with_is_in_the_registry_while_it_is_ready() 
     bench.done(REPLACE, &one.clone().json(&service()), 403)?;
     bench.done(DELETE, &one, 403)?;
     // What the application says itself is better.
-    let own = bench.call([owner]).json(&with(json!({"serName": "page"})));
+    let own = bench.call([owner]).json(&with(&json!({"serName": "page"})));
     bench.done(CREATE, &own, 201)?;
     let list = bench.done(LIST, &call, 200)?.json()?;
     ensure!(list[1].is_null() && list[0]["version"] == "1.0.0", "{list}");
@@ -259,7 +259,7 @@ fn a_registered_service_has_a_name_and_an_event_while_it_is_active() -> anyhow::
     let bench = Bench::start()?;
     let uri = format!("http://{}:8123/", Lab::host_name("one"));
     let body = |state: &str| {
-        let mut body = with(json!({"serName": "gauge", "state": state}));
+        let mut body = with(&json!({"serName": "gauge", "state": state}));
         body["transportInfo"]["endpoint"] = json!({"uris": [uri]});
         body
     };
@@ -275,7 +275,7 @@ fn a_registered_service_has_a_name_and_an_event_while_it_is_active() -> anyhow::
     ensure!(event(&bench, id)?["state"] == "ACTIVE");
 
     // A name of this node does not lead to another box.
-    made(&bench, &with(json!({"serName": "abroad"})))?;
+    made(&bench, &with(&json!({"serName": "abroad"})))?;
     let abroad = bench
         .lab
         .node

@@ -1,4 +1,4 @@
-//! Who hears of services: criteria, ends, and WebSockets.
+//! Who hears of services: criteria, ends, and `WebSockets`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ const SUBSCRIPTION: &str = "mec011-service-management/readSubscription";
 const SUBSCRIPTIONS: &str = "mec011-service-management/listSubscriptions";
 
 /// Makes a subscription of an application, with the token of all: its callback may be here.
-fn subscribe(bench: &Bench, app: &App, callback: &str, more: Value) -> anyhow::Result<Value> {
+fn subscribe(bench: &Bench, app: &App, callback: &str, more: &Value) -> anyhow::Result<Value> {
     let mut body = availability();
     body["callbackReference"] = json!(callback);
     for (name, value) in more.as_object().into_iter().flatten() {
@@ -43,10 +43,10 @@ fn about(heard: &Heard) -> (&str, &str) {
 fn a_subscriber_hears_of_what_it_asked_for() -> anyhow::Result<()> {
     let bench = Bench::start()?;
     let (all, some) = (Listener::start()?, Listener::start()?);
-    subscribe(&bench, &bench.two, &all.uri, json!({}))?;
+    subscribe(&bench, &bench.two, &all.uri, &json!({}))?;
     let criteria =
         json!({"filteringCriteria": {"serNames": ["b"], "states": ["ACTIVE"], "isLocal": true}});
-    let made = subscribe(&bench, &bench.two, &some.uri, criteria)?;
+    let made = subscribe(&bench, &bench.two, &some.uri, &criteria)?;
     ensure!(
         made["filteringCriteria"]["serNames"] == json!(["b"]),
         "{made}"
@@ -73,8 +73,8 @@ fn a_subscriber_hears_of_what_it_asked_for() -> anyhow::Result<()> {
 fn services_and_subscriptions_go_with_their_application() -> anyhow::Result<()> {
     let bench = Bench::start()?;
     let (left, staying) = (Listener::start()?, Listener::start()?);
-    subscribe(&bench, &bench.one, &left.uri, json!({}))?;
-    subscribe(&bench, &bench.two, &staying.uri, json!({}))?;
+    subscribe(&bench, &bench.one, &left.uri, &json!({}))?;
+    subscribe(&bench, &bench.two, &staying.uri, &json!({}))?;
     let id = offer(&bench, &bench.one, "a")?;
     for listener in [&left, &staying] {
         ensure!(about(&listener.next()?) == ("ADDED", "a"));
@@ -105,7 +105,7 @@ fn a_subscription_is_tested_and_ends_by_itself() -> anyhow::Result<()> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let end = json!({"seconds": now.as_secs() + 3, "nanoSeconds": 0});
     let asked = json!({"requestTestNotification": true, "expiryDeadline": end});
-    let made = subscribe(&bench, &bench.two, &listener.uri, asked)?;
+    let made = subscribe(&bench, &bench.two, &listener.uri, &asked)?;
     let href = &made["_links"]["self"]["href"];
     let test = listener.next()?.body;
     ensure!(test["notificationType"] == "TestNotification", "{test}");
@@ -165,7 +165,7 @@ impl Socket {
 fn notifications_come_over_a_websocket() -> anyhow::Result<()> {
     let bench = Bench::start()?;
     let asked = json!({"websockNotifConfig": {"requestWebsocketUri": true}});
-    let made = subscribe(&bench, &bench.two, crate::bench::NOBODY, asked)?;
+    let made = subscribe(&bench, &bench.two, crate::bench::NOBODY, &asked)?;
     let uri = made["websockNotifConfig"]["websocketUri"]
         .as_str()
         .context("no URI")?;
@@ -188,7 +188,7 @@ fn notifications_come_over_a_websocket() -> anyhow::Result<()> {
         "{heard}"
     );
     // One that did not ask for it has none.
-    let plain = subscribe(&bench, &bench.two, crate::bench::NOBODY, json!({}))?;
+    let plain = subscribe(&bench, &bench.two, crate::bench::NOBODY, &json!({}))?;
     ensure!(plain["websockNotifConfig"].is_null(), "{plain}");
     bench.lab.node.stop()
 }

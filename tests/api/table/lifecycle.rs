@@ -123,17 +123,17 @@ fn operations() -> Vec<Row> {
     ]
 }
 
-fn subscribe(bench: &Bench) -> anyhow::Result<Call> {
-    Ok(bench.call([]).json(&json!({
+fn subscribe(bench: &Bench) -> Call {
+    bench.call([]).json(&json!({
         "callbackUri": NOBODY, "subscriptionType": "AppInstanceStateChangeSubscription",
-    })))
+    }))
 }
 
 fn subscription(bench: &Bench) -> anyhow::Result<String> {
     bench.renewed(
         "mec010-2-lifecycle/createSubscription",
         "mec010-2-lifecycle/deleteSubscription",
-        &subscribe(bench)?,
+        &subscribe(bench),
     )
 }
 
@@ -144,8 +144,10 @@ fn subscriptions() -> Vec<Row> {
             Ok(bench.call([]))
         })
         .never(404, THERE),
-        row("mec010-2-lifecycle/createSubscription", subscribe)
-            .never(404, "nothing in the body has to be there already"),
+        row("mec010-2-lifecycle/createSubscription", |bench| {
+            Ok(subscribe(bench))
+        })
+        .never(404, "nothing in the body has to be there already"),
         row("mec010-2-lifecycle/readSubscription", |bench| {
             Ok(bench.call([&subscription(bench)?]))
         }),

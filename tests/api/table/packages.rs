@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Row, row};
-use crate::bench::{Bench, NOBODY};
+use crate::bench::{Bench, Call, NOBODY};
 use crate::packages::{Package, announcement};
 
 const THERE: &str = "the collection is always there";
@@ -55,18 +55,18 @@ pub fn rows() -> Vec<Row> {
     all
 }
 
-fn create(bench: &Bench) -> anyhow::Result<crate::bench::Call> {
+fn create(bench: &Bench) -> Call {
     let announcement = announcement(bench, &"0".repeat(64));
-    Ok(bench.call([]).json(&announcement))
+    bench.call([]).json(&announcement)
 }
 
 fn resources(tree: &'static Tree) -> Vec<Row> {
     vec![
         row(tree.list, |bench| Ok(bench.call([]))).never(404, THERE),
-        row(tree.create, create)
+        row(tree.create, |bench| Ok(create(bench)))
             .never(404, NOTHING_NAMED)
             .by(409, |bench| {
-                let call = create(bench)?;
+                let call = create(bench);
                 bench.made("mec010-2-package-management/createPackage", &call)?;
                 Ok(call)
             }),
@@ -95,7 +95,7 @@ fn resources(tree: &'static Tree) -> Vec<Row> {
 }
 
 fn content(tree: &'static Tree) -> Vec<Row> {
-    let download = |bench: &Bench| -> anyhow::Result<crate::bench::Call> {
+    let download = |bench: &Bench| -> anyhow::Result<Call> {
         let call = bench.call([(tree.name)(&bench.package()?)]);
         Ok(call.accept("application/zip"))
     };
@@ -132,17 +132,17 @@ fn content(tree: &'static Tree) -> Vec<Row> {
     ]
 }
 
-fn subscribe(bench: &Bench) -> anyhow::Result<crate::bench::Call> {
-    Ok(bench.call([]).json(&json!({
+fn subscribe(bench: &Bench) -> Call {
+    bench.call([]).json(&json!({
         "callbackUri": NOBODY, "subscriptionType": "AppPackageChangeSubscription",
-    })))
+    }))
 }
 
 fn subscription(bench: &Bench) -> anyhow::Result<String> {
     bench.renewed(
         "mec010-2-package-management/createSubscription",
         "mec010-2-package-management/deleteSubscription",
-        &subscribe(bench)?,
+        &subscribe(bench),
     )
 }
 
@@ -153,7 +153,10 @@ fn subscriptions() -> Vec<Row> {
             Ok(bench.call([]))
         })
         .never(404, THERE),
-        row("mec010-2-package-management/createSubscription", subscribe).never(404, NOTHING_NAMED),
+        row("mec010-2-package-management/createSubscription", |bench| {
+            Ok(subscribe(bench))
+        })
+        .never(404, NOTHING_NAMED),
         row("mec010-2-package-management/readSubscription", |bench| {
             Ok(bench.call([&subscription(bench)?]))
         }),
