@@ -137,7 +137,7 @@ fn subscribe(
     orchestrator: &Orchestrator,
     uri: &str,
     kind: &str,
-    more: Value,
+    more: &Value,
 ) -> anyhow::Result<String> {
     let mut body = json!({ "subscriptionType": kind, "callbackUri": uri });
     if let (Some(body), Some(more)) = (body.as_object_mut(), more.as_object()) {
@@ -178,26 +178,26 @@ fn whoever_subscribed_hears_what_was_asked_for() -> anyhow::Result<()> {
         &orchestrator,
         &names.uri,
         "AppIdentifierCreationSubscription",
-        picked.clone(),
+        &picked,
     )?;
     subscribe(
         &orchestrator,
         &names.uri,
         "AppIdentifierDeletionSubscription",
-        picked.clone(),
+        &picked,
     )?;
     subscribe(
         &orchestrator,
         &states.uri,
         "AppInstanceStateChangeSubscription",
-        picked,
+        &picked,
     )?;
     let kind = "AppLcmOpOccStateChangeSubscription";
     let filter = json!({ "appLcmOpOccSubscriptionFilter": { "operationTypes": "INSTANTIATE" } });
-    let id = subscribe(&orchestrator, &runs.uri, kind, filter)?;
+    let id = subscribe(&orchestrator, &runs.uri, kind, &filter)?;
     let none = json!({ "appLcmOpOccSubscriptionFilter": { "appInstanceSubscriptionFilter":
         { "appInstSelectorType": 2, "appInstances": ["another"] } } });
-    subscribe(&orchestrator, &nothing.uri, kind, none)?;
+    subscribe(&orchestrator, &nothing.uri, kind, &none)?;
     let list = orchestrator.get(&format!("{SUBSCRIPTIONS}?subscriptionType={kind}"))?;
     ensure!(
         list["_links"]["subscriptions"].as_array().map(Vec::len) == Some(2),
@@ -250,5 +250,42 @@ fn what_an_operator_removes_is_not_instantiated() -> anyhow::Result<()> {
     })?;
     orchestrator.done(&instance, "instantiate", &instantiation())?;
     ensure!(orchestrator.condition(&instance)? == "STARTED");
+    orchestrator.node.stop()
+}
+
+#[test]
+fn lists_show_what_was_asked_for_oldest_first() -> anyhow::Result<()> {
+    let orchestrator = Orchestrator::start()?;
+    let descriptor = orchestrator.onboard("page", WEB, "")?;
+    let first = orchestrator.create(&descriptor, "first")?;
+    let second = orchestrator.create(&descriptor, "second")?;
+    let run = orchestrator.instantiate(&second)?;
+    orchestrator.wait(&run, "COMPLETED")?;
+    let names = |path: &str, member: &str| -> anyhow::Result<Vec<Value>> {
+        let list = orchestrator.get(path)?;
+        let list = list.as_array().context("no list")?;
+        Ok(list.iter().map(|one| one[member].clone()).collect())
+    };
+    let (instances, runs) = ("/app_lcm/v1/app_instances", "/app_lcm/v1/app_lcm_op_occs");
+    let name = "appInstanceName";
+    ensure!(names(instances, name)? == ["first", "second"]);
+    let filter = |text: &str| format!("{instances}?filter={text}");
+    let state = filter("(eq,instantiatedAppState/operationalState,STARTED)");
+    ensure!(names(&state, name)? == ["second"]);
+    let state = filter("(eq,instantiationState,NOT_INSTANTIATED)");
+    ensure!(names(&state, name)? == ["first"]);
+    let unknown = filter("(eq,colour,red)");
+    orchestrator.refused(("GET", &unknown), None, (400, "colour"))?;
+    // What is large is left out unless it is asked for.
+    ensure!(names(runs, "operationParams")? == [Value::Null]);
+    let whole = names(&format!("{runs}?all_fields"), "operationParams")?;
+    ensure!(whole == [instantiation()], "{whole:?}");
+    for path in [&first, &second] {
+        let stranger = path.replace(|c: char| c.is_ascii_digit(), "0");
+        orchestrator.ask("GET", &stranger, None)?.expect(404)?;
+    }
+    let elsewhere = json!({ "selectedMECHostInfo": [{ "hostId": { "id": "another" } }] });
+    let path = format!("{first}/instantiate");
+    orchestrator.refused(("POST", &path), Some(&elsewhere), (400, "not this node"))?;
     orchestrator.node.stop()
 }

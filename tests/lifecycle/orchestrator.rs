@@ -1,5 +1,6 @@
 //! An orchestrator and its node: packages on-boarded, instances created, operations begun and watched.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -72,8 +73,7 @@ impl Orchestrator {
     /// On-boards and enables a package; its descriptor. `more` is TOML behind name, provider and version.
     pub fn onboard(&self, name: &str, command: &str, more: &str) -> anyhow::Result<String> {
         let (bytes, descriptor) = self.package(name, command, more)?;
-        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        let hash: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+        let hash = sha256(&bytes);
         let announced = json!({ "appPkgName": name, "appPkgVersion": "1.0.0",
             "checksum": { "algorithm": "SHA-256", "hash": hash } });
         let made = self.post("/app_pkgm/v1/app_packages", &announced, 201)?;
@@ -194,6 +194,16 @@ impl Orchestrator {
         ensure!(detail.contains(words), "{words:?} is not in {detail:?}");
         Ok(())
     }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    let mut text = String::new();
+    for byte in digest.as_ref() {
+        // A String takes whatever is written.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// The last segment of an answer's `Location`.
