@@ -60,12 +60,20 @@ pub enum TrustVerb {
 }
 
 impl PackageVerb {
-    /// The file on the caller's machine whose content is meant to be standard input; `None` where the verb reads none.
-    pub(crate) fn input(&self) -> Option<Option<&str>> {
+    /// Whether it reads standard input.
+    pub(crate) fn reads_input(&self) -> bool {
+        matches!(
+            self,
+            Self::Install { .. } | Self::Trust(TrustVerb::Add { .. })
+        )
+    }
+
+    /// The file on the caller's machine whose content is meant to be standard input.
+    pub(crate) fn input_file(&self) -> Option<&str> {
         match self {
             Self::Install { file } | Self::Trust(TrustVerb::Add { file, .. }) => {
                 // A dash is what standard input is called everywhere.
-                Some(file.as_deref().filter(|file| *file != "-"))
+                file.as_deref().filter(|file| *file != "-")
             }
             _ => None,
         }

@@ -74,11 +74,16 @@ pub struct SomeRules {
 }
 
 impl RuleVerb {
-    /// The file on the caller's machine whose content is meant to be standard input; `None` where the verb reads none.
-    pub(crate) fn input(&self) -> Option<Option<&str>> {
+    /// Whether it reads standard input.
+    pub(crate) fn reads_input(&self) -> bool {
+        matches!(self, Self::Set { .. })
+    }
+
+    /// The file on the caller's machine whose content is meant to be standard input.
+    pub(crate) fn input_file(&self) -> Option<&str> {
         match self {
             // A dash is what standard input is called everywhere.
-            Self::Set { file, .. } => Some(file.as_deref().filter(|file| *file != "-")),
+            Self::Set { file, .. } => file.as_deref().filter(|file| *file != "-"),
             _ => None,
         }
     }

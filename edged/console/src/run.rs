@@ -18,6 +18,11 @@ const NAME_MAX: usize = 63;
 
 /// Options of `run`.
 #[derive(Debug, Clone, Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    clippy::doc_markdown,
+    reason = "each is an option of its own on the command line, and its text is read there"
+)]
 pub struct RunArgs {
     /// Its name [default: the last part of the image's path].
     #[arg(long)]

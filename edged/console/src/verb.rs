@@ -166,8 +166,8 @@ impl Command {
         match &self.verb {
             Verb::Load { .. } => true,
             Verb::Exec(exec) => exec.interactive,
-            Verb::Package(package) => package.input().is_some(),
-            Verb::Rule(rule) | Verb::Dns(rule) => rule.input().is_some(),
+            Verb::Package(package) => package.reads_input(),
+            Verb::Rule(rule) | Verb::Dns(rule) => rule.reads_input(),
             _ => false,
         }
     }
@@ -176,8 +176,8 @@ impl Command {
     pub fn input_file(&self) -> Option<&str> {
         match &self.verb {
             Verb::Load { file } => file.as_deref(),
-            Verb::Package(package) => package.input().flatten(),
-            Verb::Rule(rule) | Verb::Dns(rule) => rule.input().flatten(),
+            Verb::Package(package) => package.input_file(),
+            Verb::Rule(rule) | Verb::Dns(rule) => rule.input_file(),
             _ => None,
         }
     }

@@ -139,10 +139,10 @@ fn create(
         fs::rename(&part, output).map_err(written)?;
         Ok(built)
     };
-    let built = build().inspect_err(|_| {
+    let package = build().inspect_err(|_| {
         let _ = fs::remove_file(&part);
     })?;
-    println!("{}", built.descriptor.app_d_id);
+    println!("{}", package.descriptor.app_d_id);
     Ok(())
 }
 

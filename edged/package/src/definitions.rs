@@ -14,10 +14,15 @@ impl Package {
     /// [`PackageError`]: the package was cut since it was opened, or `out` takes no more.
     pub fn write_definitions(&self, out: impl Write + Seek) -> Result<(), PackageError> {
         let entry = self.definitions();
-        let folder = entry.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let place = |name: &str| {
+            let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
+            let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
+            (folder.to_owned(), extension.to_ascii_lowercase())
+        };
+        let (folder, _) = place(entry);
         let beside = |name: &str| {
-            let own = name.rsplit_once('/').map_or("", |(folder, _)| folder);
-            own == folder && (name.ends_with(".yaml") || name.ends_with(".yml"))
+            let (own, extension) = place(name);
+            own == folder && matches!(extension.as_str(), "yaml" | "yml")
         };
         let mut writer = Writer::new(out);
         let names = self.files().keys().map(String::as_str);

@@ -18,7 +18,7 @@ where
         verb: PackageVerb,
         input: I,
     ) -> Result<ExitStatus, Stop> {
-        if let Some(Some(file)) = verb.input() {
+        if let Some(file) = verb.input_file() {
             let words = match &verb {
                 PackageVerb::Trust(TrustVerb::Add { name, .. }) => {
                     format!("package trust add {name}")

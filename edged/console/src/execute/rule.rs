@@ -26,7 +26,7 @@ where
             RuleKind::Traffic => "rule",
             RuleKind::Dns => "dns",
         };
-        if let Some(Some(file)) = verb.input() {
+        if let Some(file) = verb.input_file() {
             return Err(not_here(&format!("{word} set APP RULE"), file));
         }
         if let RuleVerb::Set { one, .. } = verb {

@@ -61,23 +61,17 @@ impl Door {
         let checked = accepted.map_err(|problem| failed(&problem))?.await;
         checked.map_err(|_| ending())?;
         let package = self.found(id.as_str())?;
-        match &package.failure {
-            Some(failure) => {
-                let kind = if failure.status >= 500 {
-                    ErrorKind::Unavailable
-                } else if failure.status == 409 {
-                    ErrorKind::Conflict
-                } else {
-                    ErrorKind::Invalid
-                };
-                announcement.withdraw().await;
-                Err(PlatformError::new(kind, failure.detail.clone()))
-            }
-            None => {
-                announcement.keep();
-                Ok(self.package_view(&package))
-            }
+        if let Some(failure) = &package.failure {
+            let kind = match failure.status {
+                409 => ErrorKind::Conflict,
+                500.. => ErrorKind::Unavailable,
+                _ => ErrorKind::Invalid,
+            };
+            announcement.withdraw().await;
+            return Err(PlatformError::new(kind, failure.detail.clone()));
         }
+        announcement.keep();
+        Ok(self.package_view(&package))
     }
 
     pub(super) fn found(&self, package: &str) -> Result<Arc<StoredPackage>, PlatformError> {

@@ -5,7 +5,20 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use http_body_util::BodyExt as _;
-use mec_api::package_management::{self as api, *};
+use mec_api::package_management::{
+    self as api, AppD, AppPkgInfo, AppPkgInfoModifications, BASE, ChangeOnboardedPackage,
+    ChangeOnboardedPackageAnswer, ChangePackage, ChangePackageAnswer, CreateAppPkg,
+    CreateOnboardedPackage, CreateOnboardedPackageAnswer, CreatePackage, CreatePackageAnswer,
+    CreateSubscription, CreateSubscriptionAnswer, DeleteOnboardedPackage,
+    DeleteOnboardedPackageAnswer, DeletePackage, DeletePackageAnswer, DeleteSubscription,
+    DeleteSubscriptionAnswer, DownloadOnboardedPackage, DownloadOnboardedPackageAnswer,
+    DownloadPackage, DownloadPackageAnswer, ListOnboardedPackages, ListOnboardedPackagesAnswer,
+    ListPackages, ListPackagesAnswer, ListSubscriptions, ListSubscriptionsAnswer, OperationalState,
+    ReadOnboardedPackage, ReadOnboardedPackageAnswer, ReadOnboardedPackageDescriptor,
+    ReadOnboardedPackageDescriptorAnswer, ReadPackage, ReadPackageAnswer, ReadPackageDescriptor,
+    ReadPackageDescriptorAnswer, ReadSubscription, ReadSubscriptionAnswer, UploadOnboardedPackage,
+    UploadOnboardedPackageAnswer, UploadPackage, UploadPackageAnswer,
+};
 use mec_api::{ETag, IfMatch, MediaType, Problem, Selected};
 use serde_json::json;
 

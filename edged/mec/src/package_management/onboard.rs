@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::SystemTime;
 
 use edged_model::{AppName, ImageReference};
@@ -194,14 +194,14 @@ fn examine(folder: &Folder, id: &PackageId, trust: &Trust) -> Result<Examined, P
     let package = package.map_err(|error| of_package(&error))?;
     let image = copy(
         package.image_reader().map_err(|error| of_package(&error))?,
-        folder.image(id),
+        &folder.image(id),
     )?;
     let definitions = package.definitions();
     copy(
         package
             .file(definitions)
             .map_err(|error| of_package(&error))?,
-        folder.descriptor(id),
+        &folder.descriptor(id),
     )?;
     let archive = File::create(folder.definitions(id)).map_err(|error| disk(&error))?;
     package
@@ -231,19 +231,19 @@ fn examine(folder: &Folder, id: &PackageId, trust: &Trust) -> Result<Examined, P
 }
 
 /// Copies a file of a package, verified while it is read; its size.
-fn copy(reader: Option<VerifiedReader>, path: PathBuf) -> Result<Option<u64>, Problem> {
+fn copy(reader: Option<VerifiedReader>, path: &Path) -> Result<Option<u64>, Problem> {
     let Some(mut reader) = reader else {
         return Ok(None);
     };
     let copied = || {
-        let mut file = BufWriter::new(File::create(&path)?);
+        let mut file = BufWriter::new(File::create(path)?);
         let size = io::copy(&mut reader, &mut file)?;
         file.flush()?;
         file.get_ref().sync_all()?;
         Ok::<_, io::Error>(size)
     };
     let size = { copied }().map_err(|error| {
-        let _ = fs::remove_file(&path);
+        let _ = fs::remove_file(path);
         disk(&error)
     })?;
     reader.finish().map_err(|error| of_package(&error))?;
