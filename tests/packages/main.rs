@@ -2,6 +2,11 @@
 //!
 //! What is spoilt is spoilt by hand and, where it is meant to be seen behind the signature, sealed again by openssl.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a member that a JSON value lacks is null, never a panic"
+)]
+
 #[path = "../api/callback.rs"]
 #[allow(dead_code, reason = "other tests use what these do not")]
 mod callback;

@@ -88,7 +88,9 @@ fn a_package_is_fetched_from_where_it_was_announced() -> anyhow::Result<()> {
     let served = content.clone();
     thread::spawn(move || -> anyhow::Result<()> {
         let (mut stream, _) = listener.accept()?;
-        stream.read(&mut [0; 4096])?;
+        // One read takes the whole request: it is a few hundred bytes.
+        let asked = stream.read(&mut [0; 4096])?;
+        ensure!(asked > 0, "nothing was asked");
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
             served.len()
