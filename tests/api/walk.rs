@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 
 use crate::bench::{Bench, Call};
 use crate::contract::{Contract, Operation};
-use crate::http::Answer;
+use crate::http::{Answer, Request};
 use crate::table::{How, Row, rows};
 
 /// Longer than any URI that is taken.
@@ -161,5 +161,35 @@ fn every_operation_gives_every_answer_that_is_declared() -> anyhow::Result<()> {
         println!("  never {status}, {count} times: {reason}");
     }
     ensure!(faults.is_empty(), "not as the documents say:\n{faults}");
+    bench.lab.node.stop()
+}
+
+#[test]
+fn a_method_that_a_path_does_not_take_is_answered_with_those_it_takes() -> anyhow::Result<()> {
+    let bench = Bench::start()?;
+    let mut paths: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for operation in bench.contract.operations() {
+        let methods = paths.entry(&operation.template).or_default();
+        methods.push(&operation.method);
+    }
+    for (template, known) in paths {
+        let path = template.replace(['{', '}'], "");
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            if known.contains(&method) {
+                continue;
+            }
+            let request = Request::new(method, &path).bearer(&bench.all);
+            let answer = request.send(&bench.authority)?.expect(405);
+            let answer = answer.with_context(|| format!("{method} {template}"))?;
+            ensure!(answer.media_type() == Some("application/problem+json"));
+            let allowed = answer.header("allow").context("no Allow")?;
+            let allowed: Vec<_> = allowed.split(',').map(str::trim).collect();
+            let is_there = |method: &&str| allowed.contains(method);
+            ensure!(
+                known.iter().all(is_there) && !allowed.contains(&method),
+                "{method} {template}: Allow says {allowed:?} of {known:?}"
+            );
+        }
+    }
     bench.lab.node.stop()
 }
