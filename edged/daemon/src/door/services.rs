@@ -22,9 +22,12 @@ impl Door {
             endpoints.extend(endpoint.uris.iter().flatten().cloned());
             endpoints.extend(endpoint.fqdn.iter().flatten().cloned());
             let addresses = endpoint.addresses.iter().flatten();
-            endpoints.extend(addresses.map(|at| match at.host.contains(':') {
-                true => format!("[{}]:{}", at.host, at.port),
-                false => format!("{}:{}", at.host, at.port),
+            endpoints.extend(addresses.map(|at| {
+                if at.host.contains(':') {
+                    format!("[{}]:{}", at.host, at.port)
+                } else {
+                    format!("{}:{}", at.host, at.port)
+                }
             }));
         }
         ServiceView {
