@@ -75,7 +75,7 @@ impl Announcer {
             match self.record(rule) {
                 Ok(record) => records = records.rule(record),
                 Err(error) => {
-                    tracing::warn!(%error, rule = %rule.id, "a rule has no place in the resolver")
+                    tracing::warn!(%error, rule = %rule.id, "a rule has no place in the resolver");
                 }
             }
         }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use edged_config::Config;
 use edged_image::{ContentStore, Credential, Puller, PullerConfig};
-use edged_mec::package_management::PackageManagement;
 use edged_mqtt::{BrokerClient, BrokerConfig};
 use edged_store::Store;
 use tokio::signal::unix::{SignalKind, signal};
@@ -153,11 +152,8 @@ pub async fn run(config: Config) -> Result<(), BootError> {
         Arc::clone(&addressing),
         picture,
     );
-    let (mec, subscriptions) = interfaces::open(&config, &addressing, registry, reach)?;
+    let mec = interfaces::open(&config, &addressing, registry, reach)?;
     let router = edged_mec::router(Arc::clone(&mec), tokens);
-    let packages = PackageManagement::new(Arc::clone(&mec));
-    packages.restore()?;
-    mec.restore_instances()?;
     let door = Door::new(
         means.clone(),
         puller,
@@ -167,11 +163,7 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     );
 
     let mut background = JoinSet::new();
-    background.spawn(async move { subscriptions.run_expiry().await });
-    background.spawn(edged_mec::tell_news(Arc::clone(&mec)));
-    background.spawn(edged_mec::run_operations(Arc::clone(&mec)));
-    background.spawn(edged_mec::watch_instances(Arc::clone(&mec)));
-    background.spawn(edged_mec::watch_heartbeats(mec));
+    interfaces::attend(&mec, &mut background);
     background.spawn(broker_task.run());
     background.spawn(worker::keep(means.worker.clone(), mailbox.clone()));
     background.spawn(guardian::keep(means.guardian.clone(), mailbox.clone()));
@@ -183,19 +175,7 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     ));
     let mut serving = JoinSet::new();
     serving.spawn(dns.run(until(stopped.clone())));
-    for (listener, tls) in http {
-        let scheme = match tls {
-            Some(_) => edged_mec::Scheme::Https,
-            None => edged_mec::Scheme::Http,
-        };
-        let router = router.clone().layer(axum::Extension(scheme));
-        serving.spawn(edged_mec::serve::serve(
-            listener,
-            tls,
-            router,
-            stopped.clone(),
-        ));
-    }
+    listeners::serve(http, &router, &stopped, &mut serving);
     serving.spawn(ssh.run(Arc::new(door), until(stopped.clone())));
     let reconciling = tokio::spawn(reconciler.run(stopped.clone()));
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use edged_config::{Addressing, Config};
+use edged_mec::package_management::PackageManagement;
 use edged_mec::{Facts, Mec};
 use edged_notify::{Deliverer, Limits, Subscriptions, SystemClock};
 use edged_store::Store;
+use tokio::task::JoinSet;
 
 use crate::boot::BootError;
 use crate::prepare;
@@ -19,7 +21,7 @@ pub fn open(
     addressing: &Addressing,
     registry: Registry,
     reach: NodeReach,
-) -> Result<(Arc<Mec<Registry>>, Arc<Subscriptions>), BootError> {
+) -> Result<Arc<Mec<Registry>>, BootError> {
     let authorities = match &config.notifications.ca {
         None => None,
         Some(path) => Some(std::fs::read(path).map_err(|source| BootError::File {
@@ -33,7 +35,6 @@ pub fn open(
         deliverer.clone(),
         Arc::new(SystemClock),
     )?;
-    let subscriptions = Arc::new(subscriptions);
     let own = prepare::folder(config);
     let signers = config.packages.signers.clone();
     let facts = Facts {
@@ -48,13 +49,26 @@ pub fn open(
     let store = Store::open(&config.node.database())?;
     let mec = Mec::new(
         registry,
-        Arc::clone(&subscriptions),
+        Arc::new(subscriptions),
         deliverer,
         facts,
         prepare::marker_key(config)?,
         store,
     );
-    Ok((mec, subscriptions))
+    // What a crash left half done is undone before anybody can ask.
+    PackageManagement::new(Arc::clone(&mec)).restore()?;
+    mec.restore_instances()?;
+    Ok(mec)
+}
+
+/// Starts what works beside requests: deadlines, news, operations and heartbeats.
+pub fn attend(mec: &Arc<Mec<Registry>>, background: &mut JoinSet<()>) {
+    let subscriptions = Arc::clone(&mec.subscriptions);
+    background.spawn(async move { subscriptions.run_expiry().await });
+    background.spawn(edged_mec::tell_news(Arc::clone(mec)));
+    background.spawn(edged_mec::run_operations(Arc::clone(mec)));
+    background.spawn(edged_mec::watch_instances(Arc::clone(mec)));
+    background.spawn(edged_mec::watch_heartbeats(Arc::clone(mec)));
 }
 
 fn host(addressing: &Addressing, port: u16) -> String {

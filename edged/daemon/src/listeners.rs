@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::{Extension, Router};
 use edged_config::{Addressing, Config};
 use edged_dns::{DnsConfig, DnsServer, Subnet};
 use edged_ssh::{SshConfig, SshServer};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::boot::BootError;
 use crate::prepare;
@@ -92,6 +95,28 @@ async fn http(
         ));
     }
     Ok(http)
+}
+
+/// Serves the interfaces on every listener, until `stopped` says so.
+pub fn serve(
+    http: Vec<(TcpListener, Option<Arc<ServerConfig>>)>,
+    router: &Router,
+    stopped: &watch::Receiver<bool>,
+    serving: &mut JoinSet<()>,
+) {
+    for (listener, tls) in http {
+        let scheme = match tls {
+            Some(_) => edged_mec::Scheme::Https,
+            None => edged_mec::Scheme::Http,
+        };
+        let router = router.clone().layer(Extension(scheme));
+        serving.spawn(edged_mec::serve::serve(
+            listener,
+            tls,
+            router,
+            stopped.clone(),
+        ));
+    }
 }
 
 async fn listen(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, BootError> {

@@ -65,7 +65,10 @@ impl Registry {
             .send(Message::Wish(make(reply)))
             .await
             .map_err(|_| ending())?;
-        answer.await.map_err(|_| ending())?.map_err(problem)
+        answer
+            .await
+            .map_err(|_| ending())?
+            .map_err(|denied| problem(&denied))
     }
 
     /// Whether the kernel can keep an allocation beside the others of its link.
@@ -105,8 +108,8 @@ impl Registry {
     /// Waits until the picture that everybody reads shows it: what was promised is found at once.
     async fn seen(&self, mut shows: impl FnMut(&Picture) -> bool) -> Result<(), Problem> {
         let mut pictures = self.pictures.clone();
-        let shown = pictures.wait_for(|picture| shows(picture)).await;
-        shown.map(drop).map_err(|_| ending())
+        let waited = pictures.wait_for(|picture| shows(picture)).await;
+        waited.map(drop).map_err(|_| ending())
     }
 }
 
@@ -339,7 +342,7 @@ fn of_image(error: &ImageError) -> Problem {
     Problem::unprocessable(error.to_string())
 }
 
-fn problem(denied: Denied) -> Problem {
+fn problem(denied: &Denied) -> Problem {
     let text = denied.to_string();
     match denied {
         Denied::Unknown(_) | Denied::UnknownId(_) => Problem::not_found(text),

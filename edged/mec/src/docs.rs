@@ -51,7 +51,7 @@ async fn list() -> String {
         .iter()
         .map(|document| document.name)
         .chain([OWN]);
-    names.map(|name| format!("{name}\n")).collect()
+    names.flat_map(|name| [name, "\n"]).collect()
 }
 
 /// A document, its paths below the node's prefix.

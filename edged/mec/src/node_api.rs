@@ -106,9 +106,9 @@ struct ProblemDetails {
 struct TokenRequest {
     /// `client_credentials`.
     grant_type: String,
-    /// MEC_CLIENT_ID, where HTTP Basic is not used.
+    /// `MEC_CLIENT_ID`, where HTTP Basic is not used.
     client_id: Option<String>,
-    /// The content of MEC_CLIENT_SECRET_FILE, where HTTP Basic is not used.
+    /// The content of `MEC_CLIENT_SECRET_FILE`, where HTTP Basic is not used.
     client_secret: Option<String>,
 }
 

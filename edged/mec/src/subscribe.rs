@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::{Caller, Mec, Platform};
 
-/// Where the WebSockets of subscriptions are, below the prefix.
+/// Where the web sockets of subscriptions are, below the prefix.
 const SOCKETS: &str = "/notifications";
 /// Seconds after which a subscriber over its bound may try again: subscriptions end by hand or by their deadline.
 const COME_BACK_S: u32 = 60;
@@ -62,7 +62,7 @@ impl<P: Platform> Mec<P> {
     pub fn subscribe(
         &self,
         caller: &Caller,
-        asked: Asked<'_>,
+        asked: &Asked<'_>,
         shown: impl FnOnce(&Uris) -> Value,
     ) -> Result<Arc<Subscription>, Problem> {
         let callback = asked
@@ -94,7 +94,10 @@ impl<P: Platform> Mec<P> {
             created: self.subscriptions.now(),
             id,
         };
-        let kept = self.subscriptions.add(subscription).map_err(refused)?;
+        let kept = self
+            .subscriptions
+            .add(subscription)
+            .map_err(|error| refused(&error))?;
         if asked.test {
             self.deliverer.deliver_test(&kept);
         }
@@ -167,7 +170,7 @@ impl<P: Platform> Mec<P> {
     }
 }
 
-fn refused(error: SubscribeError) -> Problem {
+fn refused(error: &SubscribeError) -> Problem {
     let text = error.to_string();
     match error {
         SubscribeError::OwnerFull(_) | SubscribeError::Full => {
@@ -182,7 +185,7 @@ fn refused(error: SubscribeError) -> Problem {
     }
 }
 
-/// The WebSockets, below the layer that says who calls.
+/// The web sockets, below the layer that says who calls.
 pub fn sockets<P: Platform>(mec: Arc<Mec<P>>) -> Router {
     Router::new()
         .route(&format!("{SOCKETS}/{{subscription}}"), get(attach::<P>))

@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(tokens.verify(&token), Some(Access::All));
         tokens.known.lock().unwrap().get_mut(&token).unwrap().1 = now();
         assert_eq!(tokens.verify(&token), None);
-        for _ in 0..KNOWN_MAX + 1 {
+        for _ in 0..=KNOWN_MAX {
             tokens.verify(&tokens.issue(&Access::All, 60).unwrap());
         }
         assert!(tokens.known.lock().unwrap().len() <= KNOWN_MAX);

@@ -60,7 +60,7 @@ impl Reconciler {
     }
 
     /// Whether the box can keep these rules beside everybody else's.
-    fn judge(&self, owner: &InstanceId, rules: &Rules) -> Result<(), Denied> {
+    pub(super) fn judge(&self, owner: &InstanceId, rules: &Rules) -> Result<(), Denied> {
         if let Some(error) = rules
             .dns
             .iter()
@@ -146,19 +146,18 @@ impl Reconciler {
         id: &InstanceId,
         registration: Option<Arc<Registration>>,
     ) -> Result<(), Denied> {
-        match registration {
-            Some(registration) => {
-                self.store
-                    .put_record(registration.as_ref())
-                    .map_err(|error| unkept(&error))?;
-                self.registrations.insert(id.clone(), registration);
-            }
-            None => {
-                self.store
-                    .remove_record::<Registration>(id.as_str())
-                    .map_err(|error| unkept(&error))?;
-                self.registrations.remove(id);
-            }
+        let kept = match &registration {
+            Some(registration) => self.store.put_record(registration.as_ref()),
+            None => self
+                .store
+                .remove_record::<Registration>(id.as_str())
+                .map(drop),
+        };
+        kept.map_err(|error| unkept(&error))?;
+        if let Some(registration) = registration {
+            self.registrations.insert(id.clone(), registration);
+        } else {
+            self.registrations.remove(id);
         }
         Ok(())
     }

@@ -174,7 +174,7 @@ impl Tracked {
     /// Whether the running container can serve, as far as its probes and its own word say.
     fn is_ready(&self, container: ContainerState) -> bool {
         let probes = &self.instance.spec.probes;
-        let probed = probes.readiness.is_none() || self.probed_ready;
+        let well = probes.readiness.is_none() || self.probed_ready;
         let said = self.confirmed.as_ref().is_some_and(|confirmed| {
             container
                 == ContainerState::Running {
@@ -182,7 +182,7 @@ impl Tracked {
                     since: confirmed.since,
                 }
         });
-        probed && (said || !probes.confirm)
+        well && (said || !probes.confirm)
     }
 
     /// The state that everybody is shown.

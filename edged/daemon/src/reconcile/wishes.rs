@@ -203,6 +203,9 @@ impl Reconciler {
                 "{name} would wait for itself through {through}; leave one of the two --depends-on out"
             )));
         }
+        if !rules.is_empty() {
+            self.judge(&id, &rules)?;
+        }
         let taken: BTreeSet<LeaseNumber> = others.iter().map(|other| other.lease).collect();
         let places = self.means.addressing.places();
         let lease = LeaseNumber::lowest_free(&taken, places).ok_or(Denied::Full(places))?;

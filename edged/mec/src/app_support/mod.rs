@@ -8,7 +8,18 @@ pub mod traffic;
 use std::sync::Arc;
 
 use edged_model::{InstanceId, Rules};
-use mec_api::app_support::{self, *};
+use mec_api::app_support::{
+    self, AppInfo, AppTerminationNotificationSubscription, BASE, ConfirmReady, ConfirmReadyAnswer,
+    ConfirmTermination, ConfirmTerminationAnswer, CreateRegistration, CreateRegistrationAnswer,
+    CreateSubscription, CreateSubscriptionAnswer, DeleteRegistration, DeleteRegistrationAnswer,
+    DeleteSubscription, DeleteSubscriptionAnswer, ListDnsRules, ListDnsRulesAnswer,
+    ListSubscriptions, ListSubscriptionsAnswer, ListTrafficRules, ListTrafficRulesAnswer,
+    ReadCurrentTime, ReadCurrentTimeAnswer, ReadDnsRule, ReadDnsRuleAnswer, ReadRegistration,
+    ReadRegistrationAnswer, ReadSubscription, ReadSubscriptionAnswer, ReadTimingCaps,
+    ReadTimingCapsAnswer, ReadTrafficRule, ReadTrafficRuleAnswer, ReplaceDnsRule,
+    ReplaceDnsRuleAnswer, ReplaceRegistration, ReplaceRegistrationAnswer, ReplaceTrafficRule,
+    ReplaceTrafficRuleAnswer,
+};
 use mec_api::common::{LinkType, SelfLinks, WebsockNotifConfig};
 use mec_api::{ETag, Problem};
 
@@ -174,7 +185,7 @@ impl<P: Platform> app_support::AppSupport for AppSupport<P> {
             test: body.request_test_notification == Some(true),
             websocket: wanted.as_ref(),
         };
-        let kept = self.0.subscribe(&caller, asked, |uris| {
+        let kept = self.0.subscribe(&caller, &asked, |uris| {
             body.app_instance_id.clone_from(&request.app_instance_id);
             body.request_test_notification = None;
             body.websock_notif_config = uris.websocket.clone().map(|uri| WebsockNotifConfig {

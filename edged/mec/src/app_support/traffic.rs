@@ -264,6 +264,10 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "tests read better without borrows"
+    )]
     fn rule(action: &str, interfaces: Value) -> Value {
         json!({ "trafficRuleId": "r", "filterType": "FLOW", "priority": 1, "state": "ACTIVE", "action": action,
             "trafficFilter": [{ "srcAddress": ["10.0.0.0/8", "10.9.0.1-10.9.0.3"], "dstPort": ["80", "8000-8010"],

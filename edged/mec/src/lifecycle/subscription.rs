@@ -45,7 +45,7 @@ pub fn make<P: Platform>(
         test,
         websocket: websocket.as_ref(),
     };
-    mec.subscribe(caller, asked, |uris| {
+    mec.subscribe(caller, &asked, |uris| {
         serde_json::to_value(shown(body, uris)).unwrap_or_default()
     })
 }

@@ -87,7 +87,7 @@ impl<P: Platform> PackageManagement<P> {
             test: body.request_test_notification == Some(true),
             websocket: body.websock_notif_config.as_ref(),
         };
-        let kept = self.mec().subscribe(caller, asked, |uris| {
+        let kept = self.mec().subscribe(caller, &asked, |uris| {
             let id = uris.href.rsplit('/').next().unwrap_or_default();
             let mut websocket = body.websock_notif_config.clone();
             if let (Some(config), Some(uri)) = (&mut websocket, &uris.websocket) {

@@ -47,7 +47,7 @@ pub(crate) fn make<P: Platform>(
         test: body.request_test_notification == Some(true),
         websocket: websocket.as_ref(),
     };
-    mec.subscribe(caller, asked, |uris| shown(body, uris))
+    mec.subscribe(caller, &asked, |uris| shown(body, uris))
 }
 
 /// The subscription as it is answered and kept.
