@@ -194,6 +194,8 @@ async fn an_upload_is_a_stream_without_the_bound_of_json() {
         let response = sent("PUT", path, headers, body.clone()).await;
         assert_eq!(response.status(), StatusCode::ACCEPTED);
     }
+    let nothing = sent("PUT", path, &[], Body::empty()).await;
+    assert_eq!(nothing.status(), StatusCode::BAD_REQUEST);
     let json = [("Content-Type", "application/json")];
     let response = sent("PUT", path, &json, "{}").await;
     assert_eq!(response.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);

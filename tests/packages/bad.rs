@@ -125,7 +125,7 @@ const CASES: &[(&str, Spoil, &[&str])] = &[
         Raw(|_| b"this is no package".to_vec()),
         &["package"],
     ),
-    ("empty", Raw(|_| Vec::new()), &["package"]),
+    ("one byte", Raw(|_| b"P".to_vec()), &["package"]),
     (
         "bytes behind the end",
         Raw(|mut bytes| {

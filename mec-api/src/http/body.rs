@@ -1,6 +1,6 @@
 //! Bodies: JSON in memory and bounded, everything else as it comes.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::Bytes;
@@ -39,7 +39,7 @@ impl Content {
     /// Takes a body in one of the forms `consumes`; one without a form counts as the first of them.
     ///
     /// # Errors
-    /// 415 for another form, 413 for JSON that is too long, 400 when it breaks off.
+    /// 415 for another form, 413 for JSON that is too long, 400 when it breaks off or there is none.
     pub async fn take(
         headers: &HeaderMap,
         consumes: &[&'static str],
@@ -50,6 +50,12 @@ impl Content {
         };
         let form = form(headers, consumes)?.unwrap_or(usual);
         if form != MediaType::Json.as_str() && form != MERGE_PATCH {
+            // Known before anything is read where no length or 0 is announced; every body of the documents is required.
+            if body.is_end_stream() {
+                return Err(Problem::bad_request(format!(
+                    "body: it is empty, {form} is needed"
+                )));
+            }
             return Ok(Self::Stream(body));
         }
         let announced = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok());
