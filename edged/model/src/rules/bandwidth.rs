@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{AddressRange, IpProtocol, ParseRuleError, PortRange, RuleId, by_text, refuse};
 use crate::InstanceId;
 
-/// The fastest link that an allocation can be about: 100 Gbit/s, far beyond any µMEC device's.
+/// The fastest link that an allocation can be about: 100 Gbit/s, far beyond any small box's.
 const RATE_MAX: u64 = 100_000_000_000;
 /// The slowest that tc can hold to with whole packets: below it one full frame would take seconds.
 const RATE_MIN: u64 = 8_000;

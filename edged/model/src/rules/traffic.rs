@@ -108,7 +108,7 @@ pub struct TrafficFilter {
     /// Outer destination ports.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tunnel_destination_port: Vec<PortRange>,
-    /// QoS class identifier of a mobile network (3GPP TS 23.203).
+    /// Class identifier (QCI) of a mobile network (3GPP TS 23.203).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qci: Option<u32>,
     /// Differentiated services code point.
