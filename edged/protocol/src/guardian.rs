@@ -94,6 +94,7 @@ pub struct Shape {
 /// What a kernel can do beyond the plain rules; asked of it once, when the guardian starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // independent facts of one kernel, each true or not
 pub struct Abilities {
     /// Links of kind `gre` and `ip6gre`.
     pub gre: bool,
