@@ -8,7 +8,7 @@ use board::{process, workspace};
 use serde_json::Value;
 
 /// docs/dependencies.md promises a small tree; each crate is somebody whom we trust. 340 are the spine's; signed
-/// packages (CMS, X.509), WebSockets and the documents' page brought the rest.
+/// packages (CMS, X.509), web sockets and the documents' page brought the rest.
 const CRATES_MAX: usize = 450;
 /// Never, for the reasons in deny.toml.
 const BANNED: [&str; 4] = ["openssl-sys", "aws-lc-rs", "rsa", "rumqttd"];
