@@ -83,10 +83,13 @@ fn what_the_box_cannot_do_is_refused_and_nothing_changes() -> anyhow::Result<()>
     ensure!(before.is_some());
     let set = ["rule", "set", RULED, "first"];
     let inspect = format!("`rule inspect {RULED} first`");
-    let mut rule = drops("first", 4711, 3, "ACTIVE");
-    rule["trafficFilter"][0]["qCI"] = json!(7);
-    node.reads(&set, &rule)?
-        .refused("traffic rule first cannot be kept on this box", &inspect)?;
+    // Asleep as well: it is never accepted and then ignored.
+    for state in ["ACTIVE", "INACTIVE"] {
+        let mut rule = drops("first", 4711, 3, state);
+        rule["trafficFilter"][0]["qCI"] = json!(7);
+        node.reads(&set, &rule)?
+            .refused("traffic rule first cannot be kept on this box", &inspect)?;
+    }
     let mut rule = drops("first", 4711, 3, "ACTIVE");
     rule["trafficFilter"][0]["dstPort"] = json!(["99999"]);
     node.reads(&set, &rule)?
