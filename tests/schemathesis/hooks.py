@@ -4,7 +4,7 @@ No check is switched off. Two things happen here instead:
 
 - A case that is meant to be good is given the parts that prose asks for: names of things that exist, one of two
   members, addresses that are addresses. Requests of the node (callbacks, downloads) are kept on loopback.
-- A failure is dropped only where the reason in `is_excused` holds for that very case.
+- A failure is dropped only where a reason holds for that very case: `is_null_alone`, `is_nowhere`.
 
 MEC_INSTANCE, MEC_HOSTED_INSTANCE, MEC_TRAFFIC_RULE and MEC_DNS_RULE name what the node has.
 """
@@ -15,6 +15,7 @@ import jsonschema_rs
 import schemathesis
 from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.core.parameters import ParameterLocation as Location
+from schemathesis.openapi.checks import EnsureResourceAvailability
 
 # Nobody listens on the discard port of loopback.
 NOBODY = "http://127.0.0.1:9/heard"
@@ -325,6 +326,20 @@ def is_null_alone(case):
     return schema is not None and jsonschema_rs.is_valid(schema.optimized_schema, body)
 
 
+def is_nowhere(case):
+    """Whether a name in the path is empty, so that the path is another one.
+
+    A package has no appDId until its descriptor has been read, and the fuzzer takes the empty one for a name.
+    """
+    return any(value == "" for value in (case.path_parameters or {}).values())
+
+
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    return not (isinstance(failure, AcceptedNegativeData) and is_null_alone(case))
+    is_excused = (
+        isinstance(failure, AcceptedNegativeData)
+        and is_null_alone(case)
+        or isinstance(failure, EnsureResourceAvailability)
+        and is_nowhere(case)
+    )
+    return not is_excused
