@@ -110,6 +110,8 @@ fn a_dns_rule_survives_a_sudden_end_and_goes_with_its_registration() -> anyhow::
     field.lab.node.kill("edged")?;
     let again = || shows(&field, name, "A", 30, "192.0.2.90").map(Some);
     until(SOON, again).context("after edged was killed")?;
+    let ready = || Ok(field.ask("GET", "/readyz", None)?.expect(200).ok());
+    until(SOON, ready).context("not ready after edged was killed")?;
     let registration = format!("/mec_app_support/v1/registrations/{RULED}");
     field.ask("DELETE", &registration, None)?.expect(204)?;
     is_unknown(&field, name)?;

@@ -134,6 +134,8 @@ impl Platform for Registry {
         let missing = [
             (now.worker.is_none()).then(|| "the worker is not running".to_owned()),
             (now.guardian.is_none()).then(|| "the guardian is not running".to_owned()),
+            (now.guardian.is_some() && !now.settled)
+                .then(|| "the firewall is not yet as it is wanted".to_owned()),
             now.broker
                 .clone()
                 .err()

@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub worker: Option<CgroupLayout>,
     /// What the guardian's kernel can do, while it is up.
     pub guardian: Option<Abilities>,
+    /// Whether the kernel has held the wanted policy since the guardian is up.
+    pub settled: bool,
     /// Whether the broker answers, or why not.
     pub broker: Result<(), String>,
 }
@@ -49,6 +51,7 @@ impl Default for Snapshot {
             services: Vec::new(),
             worker: None,
             guardian: None,
+            settled: false,
             broker: Err("no attempt has ended yet".to_owned()),
         }
     }

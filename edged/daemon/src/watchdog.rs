@@ -1,7 +1,12 @@
 //! systemd's view: READY when the world is seen, and the watchdog fed by the reconciler's own turns (`sd_notify(3)`).
 
+use std::time::Duration;
+
 use crate::reconcile::{Mailbox, Message};
 use crate::snapshot::Reader;
+
+/// Longest wait for the wanted policy before READY: it takes milliseconds where the kernel takes it at all.
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// Says READY after the first picture of a seen world. Then feeds the watchdog, each time only after the reconciler has
 /// answered a pulse with a full turn.
@@ -13,6 +18,9 @@ pub async fn feed(mailbox: Mailbox, mut reader: Reader) {
     {
         return;
     }
+    // What was in force before a restart is again; where the kernel refuses it, /readyz says so and the rest goes on.
+    let settled = reader.wait_for(|now| now.settled);
+    let _ = tokio::time::timeout(SETTLING, settled).await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let Some(interval) = sd_notify::watchdog_enabled() else {
         return;

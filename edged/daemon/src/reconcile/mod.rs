@@ -69,6 +69,8 @@ pub struct Reconciler {
     kept: Vec<message::Reply<()>>,
     /// The policy in the kernel holds more than instances, so this task keeps it right.
     claimed: bool,
+    /// The kernel has held the wanted policy since the guardian is up: what was in force before a restart is again.
+    settled: bool,
     policy_retry: Retry,
     applying: JoinSet<Result<String, Failure>>,
     world: World,
@@ -109,6 +111,7 @@ impl Reconciler {
             promises: Vec::new(),
             kept: Vec::new(),
             claimed: true,
+            settled: false,
             policy_retry: Retry::default(),
             applying: JoinSet::new(),
             world: World::default(),
@@ -413,6 +416,7 @@ impl Reconciler {
             services: self.services.clone(),
             worker: self.world.worker.as_ref().map(|seen| seen.cgroups),
             guardian: self.world.guardian.as_ref().map(|seen| seen.abilities),
+            settled: self.settled,
             broker,
         }));
     }

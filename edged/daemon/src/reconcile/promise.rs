@@ -211,11 +211,14 @@ impl Reconciler {
         }
         self.world.policy_wanted = self.policy().fingerprint();
         if self.world.policy_is_current() {
+            self.settled = true;
             self.kept
                 .extend(self.promises.drain(..).map(|promise| promise.reply));
             return;
         }
         let claimed = !self.promises.is_empty() || self.claimed;
+        // Without claims the instances' own actions keep the policy.
+        self.settled |= !claimed;
         if claimed && self.policy_retry.pending().is_none() {
             self.policy_busy = true;
             let (means, policy) = (self.means.clone(), self.policy());

@@ -65,7 +65,10 @@ impl Reconciler {
                 self.drop_orphan_links();
                 self.forgive();
             }
-            Message::GuardianDown => self.world.guardian = None,
+            Message::GuardianDown => {
+                self.world.guardian = None;
+                self.settled = false;
+            }
             Message::BrokerUp(accounts) => {
                 self.world.broker = Some(accounts);
                 self.drop_orphan_accounts();
