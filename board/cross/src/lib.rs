@@ -1,0 +1,1 @@
+//! The aarch64 cross root and what is compiled in it.

@@ -1,0 +1,1 @@
+//! TF-A, OP-TEE and U-Boot from Debian's sources.

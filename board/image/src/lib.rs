@@ -1,0 +1,1 @@
+//! The signed image of a box.

@@ -1,0 +1,1 @@
+//! The one kernel of every board.

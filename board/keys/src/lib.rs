@@ -1,0 +1,1 @@
+//! Keys of the boot chain: made, kept, held elsewhere, changed.

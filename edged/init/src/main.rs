@@ -1,0 +1,3 @@
+//! The first program of a box.
+
+fn main() {}
