@@ -9,7 +9,6 @@ mod daemon;
 mod folder;
 mod place;
 mod seed;
-mod signals;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -18,6 +17,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use board_node::signals::Signals;
 use clap::ValueEnum;
 use edged_config::Config;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -29,9 +29,8 @@ use crate::{process, workspace};
 use daemon::{Daemon, Identity};
 use folder::{EDGED_UID, Folder};
 use place::Place;
-use signals::Signals;
 
-pub use place::free_port;
+pub use board_node::port::free_port;
 
 /// A command for a program of the machine that ends when we do.
 pub fn dies_with_us(program: &Path) -> Command {

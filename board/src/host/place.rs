@@ -1,13 +1,10 @@
 //! What must be this node's alone on the machine: names, addresses, ports.
 
-use std::fs::File;
-use std::io::Read;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use anyhow::{Context, bail};
+use board_node::port::{free_port, random};
 
-/// Ports below the kernel's range for outgoing connections (32768 and up), so that none of those takes ours.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// Tries before giving up: with half of everything taken, one in 2^64 fails.
 const TRIES: u32 = 64;
 
@@ -51,7 +48,7 @@ impl Place {
         let routes =
             std::fs::read_to_string("/proc/net/route").context("cannot read the routes")?;
         for _ in 0..TRIES {
-            let bytes = random()?;
+            let bytes: [u8; 8] = random()?;
             let [high, low, second, third, ..] = bytes;
             let tag = format!("{high:02x}{low:02x}");
             let subnet = Ipv4Addr::new(10, 80 + (second % 128), third, 0);
@@ -102,14 +99,6 @@ fn overlaps_a_route(routes: &str, subnet: Ipv4Addr) -> bool {
     })
 }
 
-fn random() -> anyhow::Result<[u8; 8]> {
-    let mut bytes = [0; 8];
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .context("cannot read /dev/urandom")?;
-    Ok(bytes)
-}
-
 fn free_ports() -> anyhow::Result<Ports> {
     // All are held until all are found, so that no two are the same.
     let mut held = Vec::new();
@@ -122,20 +111,6 @@ fn free_ports() -> anyhow::Result<Ports> {
         mqtt: next()?,
         mqtts: next()?,
     })
-}
-
-/// A port on loopback that is free now, for TCP and UDP.
-pub fn free_port(held: &mut Vec<(TcpListener, UdpSocket)>) -> anyhow::Result<u16> {
-    for _ in 0..TRIES {
-        let [high, low, ..] = random()?;
-        let port = PORTS.start + u16::from_be_bytes([high, low]) % (PORTS.end - PORTS.start);
-        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        if let (Ok(tcp), Ok(udp)) = (TcpListener::bind(address), UdpSocket::bind(address)) {
-            held.push((tcp, udp));
-            return Ok(port);
-        }
-    }
-    bail!("no free port on 127.0.0.1 after {TRIES} tries")
 }
 
 /// The first address of a subnet, which is the gateway's.

@@ -27,11 +27,29 @@ pub struct Node {
 
 impl Node {
     /// Starts `cargo board host` and waits for its line. `programs` holds the built programs, `board` among them.
+    ///
+    /// # Errors
+    /// It ends before it serves.
     pub fn start(programs: &Path, configure: impl FnOnce(&mut Command)) -> anyhow::Result<Self> {
         let mut command = Command::new(programs.join("board"));
         command.arg("host").arg("--no-install");
         command.arg("--programs").arg(programs);
         configure(&mut command);
+        Self::of(command, programs)
+    }
+
+    /// The same in QEMU: `cargo board qemu`.
+    ///
+    /// # Errors
+    /// It ends before it serves.
+    pub fn boot(programs: &Path, configure: impl FnOnce(&mut Command)) -> anyhow::Result<Self> {
+        let mut command = Command::new(programs.join("board"));
+        command.arg("qemu").arg("--no-install");
+        configure(&mut command);
+        Self::of(command, programs)
+    }
+
+    fn of(mut command: Command, programs: &Path) -> anyhow::Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -95,7 +113,7 @@ impl Node {
         Ok(answer.lines().map(str::to_owned).collect())
     }
 
-    /// The process number of `edged`, `worker`, `guardian` or `broker` now.
+    /// The process number of `edged`, `worker`, `guardian` or `broker` now, of a node on this machine.
     pub fn pid(&self, name: &str) -> anyhow::Result<i32> {
         let path = self.line.dir.join("pid").join(name);
         std::fs::read_to_string(&path)
