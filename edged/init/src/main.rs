@@ -1,3 +1,40 @@
-//! The first program of a box.
+//! PID 1 of the signed image's RAM root, and the few steps of start-up that need more than a unit file.
+//!
+//! As PID 1 ([`start`]): mounts, compressed memory, the read-only root, then systemd in its place. As `umec-init VERB`
+//! from a unit of that root: [`data`] opens the data partition, [`names`] tells the C library who resolves names,
+//! [`announce`] says on the console that edged is ready.
+//!
+//! Refused: everything that is not as the image says. There is no shell to fall into: PID 1 says one line that starts
+//! with `UMEC-INIT-REFUSED: ` and turns the box off; `data` says one that starts with `DATA-REFUSED: ` and leaves the
+//! box without its services.
 
-fn main() {}
+mod announce;
+mod console;
+mod data;
+mod memory;
+mod names;
+mod root;
+mod start;
+mod tpm;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if rustix::process::getpid().is_init() {
+        start::run();
+    }
+    let verb = std::env::args().nth(1).unwrap_or_default();
+    let done = match verb.as_str() {
+        "data" => return data::run(),
+        "names" => names::run(),
+        "announce" => announce::run(),
+        _ => Err("usage: umec-init data|names|announce".to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("umec-init: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

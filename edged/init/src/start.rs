@@ -1,0 +1,149 @@
+//! PID 1 until systemd takes over.
+
+use std::convert::Infallible;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::mount::{MountFlags, mount, mount_move};
+use rustix::system::{RebootCommand, reboot};
+
+use crate::{console, memory, root, tpm};
+
+/// Where the root is put together before it becomes `/`.
+const NEW_ROOT: &str = "/new";
+/// What takes over.
+const INIT: &str = "/usr/lib/systemd/systemd";
+/// Who built what, in the root.
+const BUILD: &str = "etc/edged/build.json";
+/// systemd-stub's folder in the RAM root: the policy for PCR 11 and the key that signed it.
+const STUB: &str = "/.extra";
+/// Where systemd's programs look for these two.
+const STUB_TO: &str = "/run/systemd";
+/// On the kernel's command line: start again after a refusal instead of turning the box off, so that the firmware
+/// falls back to the other image.
+const RESTART: &str = "umec.refused=restart";
+/// Of everything that is written below /var but not on the data partition: a share of the memory.
+const VAR: &str = "mode=0755,size=10%,nr_inodes=8k";
+/// Of /tmp and of /run.
+const TMP: &str = "mode=1777,size=10%,nr_inodes=8k";
+const RUN: &str = "mode=0755,size=20%,nr_inodes=64k";
+
+/// Starts the box; says why not and turns it off where that fails.
+pub fn run() -> ! {
+    let Err(reason) = start();
+    console::say(&format!("UMEC-INIT-REFUSED: {reason}"));
+    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let command = match line.split_whitespace().any(|word| word == RESTART) {
+        true => RebootCommand::Restart,
+        false => RebootCommand::PowerOff,
+    };
+    rustix::fs::sync();
+    let _ = reboot(command);
+    // The kernel panics when PID 1 ends; panic= on its command line decides what follows.
+    std::process::exit(1)
+}
+
+fn start() -> Result<Infallible, String> {
+    let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    // Debian's kernel has mounted it already if so configured; a second mount of devtmpfs is the same one.
+    put("devtmpfs", "/dev", MountFlags::NOSUID, "mode=0755")?;
+    put("proc", "/proc", quiet, "")?;
+    put("sysfs", "/sys", quiet, "")?;
+    put("tmpfs", "/run", MountFlags::NOSUID | MountFlags::NODEV, RUN)?;
+    // First use of the TPM: from here on, what is sealed to the boot before the RAM root stays sealed.
+    tpm::enter(tpm::Phase::EnterInitrd)?;
+    take_over_stub()?;
+    root::mount(Path::new("/root.img"), Path::new(NEW_ROOT))?;
+    let build = fs::read_to_string(Path::new(NEW_ROOT).join(BUILD)).unwrap_or_default();
+    console::say(&banner(&build));
+    put("tmpfs", &format!("{NEW_ROOT}/var"), quiet, VAR)?;
+    put("tmpfs", &format!("{NEW_ROOT}/tmp"), quiet, TMP)?;
+    for folder in ["cache", "lib", "log", "spool"] {
+        let path = format!("{NEW_ROOT}/var/{folder}");
+        fs::create_dir(&path).map_err(|error| format!("cannot make {path}: {error}"))?;
+    }
+    // A box without compressed memory runs, with less room.
+    if let Err(reason) = memory::compress() {
+        console::say(&format!("umec-init: no compressed memory: {reason}"));
+    }
+    switch()
+}
+
+fn put(kind: &str, target: &str, flags: MountFlags, options: &str) -> Result<(), String> {
+    let _ = fs::create_dir(target);
+    let options = std::ffi::CString::new(options).map_err(|_| "a mount option holds NUL")?;
+    mount(kind, target, kind, flags, options.as_c_str())
+        .map_err(|error| format!("cannot mount {target}: {error}"))
+}
+
+/// The stub's files go where systemd's programs look for them: the RAM root itself is left behind.
+fn take_over_stub() -> Result<(), String> {
+    let Ok(entries) = fs::read_dir(STUB) else {
+        return Ok(()); // not started by a unified kernel image: the data partition will say what that means
+    };
+    let failed = |error| format!("cannot keep the files of {STUB}: {error}");
+    fs::create_dir_all(STUB_TO).map_err(failed)?;
+    for entry in entries {
+        let from = entry.map_err(failed)?.path();
+        if let Some(name) = from.file_name().filter(|_| from.is_file()) {
+            fs::copy(&from, Path::new(STUB_TO).join(name)).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// The first line that a person sees.
+fn banner(build: &str) -> String {
+    let compact: String = build.split_whitespace().collect();
+    let of = |name: &str| {
+        let (_, rest) = compact.split_once(&format!("\"{name}\":\""))?;
+        rest.split('"').next()
+    };
+    let version = of("version").unwrap_or("unknown");
+    let board = of("board").unwrap_or("unknown");
+    // Whatever does not say that it is for production is not.
+    let kind = match compact.contains("\"development\":false") {
+        true => "",
+        false => {
+            " *** DEVELOPMENT: its keys are public, never connect it to anything that matters ***"
+        }
+    };
+    format!("uMEC {version} for {board}{kind}")
+}
+
+/// Makes the new root `/` and systemd PID 1 in it.
+fn switch() -> Result<Infallible, String> {
+    for place in ["dev", "proc", "sys", "run"] {
+        let to = format!("{NEW_ROOT}/{place}");
+        mount_move(format!("/{place}"), &to)
+            .map_err(|error| format!("cannot move /{place}: {error}"))?;
+    }
+    // What lies in the RAM root is memory; the loop device holds on to the file of the root.
+    for file in ["/init", "/root.img"] {
+        fs::remove_file(file).map_err(|error| format!("cannot remove {file}: {error}"))?;
+    }
+    let _ = fs::remove_dir_all(STUB);
+    let failed = |error| format!("cannot enter the root: {error}");
+    rustix::process::chdir(NEW_ROOT).map_err(failed)?;
+    mount_move(".", "/").map_err(failed)?;
+    rustix::process::chroot(".").map_err(failed)?;
+    rustix::process::chdir("/").map_err(failed)?;
+    // Nothing of the kernel's command line becomes an argument: systemd reads /proc/cmdline itself.
+    let error = Command::new(INIT).env_clear().exec();
+    Err(format!("cannot run {INIT}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_does_not_say_what_it_is_counts_as_development() {
+        assert!(banner("").contains("DEVELOPMENT"));
+        assert!(banner(r#"{"development": true}"#).contains("DEVELOPMENT"));
+        let line = banner(r#"{"version": "1.2", "board": "rpi4", "development": false}"#);
+        assert_eq!(line, "uMEC 1.2 for rpi4");
+    }
+}
