@@ -85,6 +85,9 @@ pub struct Config {
     /// How notifications leave.
     #[serde(default)]
     pub notifications: Notifications,
+    /// What the signed image says of itself; absent on any other Linux machine.
+    #[serde(default)]
+    pub image: Option<Image>,
 }
 
 /// The box and its folders.
@@ -156,6 +159,22 @@ impl Node {
     pub fn containers(&self) -> PathBuf {
         self.run.join("worker")
     }
+}
+
+/// What the signed image says of itself, and what it does for edged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// File that says what was built, JSON.
+    pub build: PathBuf,
+    /// File of the public keys that may commission a box nobody has commissioned yet, one a line.
+    pub commissioners: PathBuf,
+    /// Folder in which a file called `reboot` or `poweroff` makes the box do so.
+    pub requests: PathBuf,
+    /// The firmware's log of what it measured (TCG PC Client Platform Firmware Profile, 10), as this boot left it.
+    pub event_log: PathBuf,
+    /// Folder of the TPM's SHA-256 registers, one file each (Linux `sysfs-class-tpm`).
+    pub registers: PathBuf,
 }
 
 /// The application network.

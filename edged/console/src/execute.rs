@@ -11,8 +11,11 @@ use self::deed::Deed;
 use crate::progress::watched;
 use crate::render::{self, Look};
 use crate::verb::ExecArgs;
-use crate::{Command, ErrorKind, Output, Platform, PlatformError, RuleKind, Verb, words};
+use crate::{
+    Command, End, ErrorKind, Output, Platform, PlatformError, RuleKind, Standing, Verb, words,
+};
 
+mod commission;
 mod deed;
 mod exec;
 mod logs;
@@ -82,6 +85,7 @@ pub fn help() -> String {
 /// Splits a line as a shell would and does what it says.
 pub async fn execute_line<P, I, O, E>(
     platform: &P,
+    standing: Standing,
     line: &str,
     mut streams: Streams<I, O, E>,
 ) -> ExitStatus
@@ -92,7 +96,7 @@ where
     E: AsyncWrite + Send + Unpin,
 {
     match words::split(line) {
-        Ok(words) => execute(platform, words, streams).await,
+        Ok(words) => execute(platform, standing, words, streams).await,
         Err(error) => {
             let text = format!("error: {error}\n");
             let _ = streams.err.write_all(text.as_bytes()).await;
@@ -104,6 +108,7 @@ where
 /// Does what the words say and answers on the streams. Dropping the future ends what only serves this caller.
 pub async fn execute<P, I, O, E>(
     platform: &P,
+    standing: Standing,
     words: Vec<String>,
     mut streams: Streams<I, O, E>,
 ) -> ExitStatus
@@ -132,7 +137,12 @@ where
         out,
         err,
     };
-    let status = match answer.verb(platform, command.verb, input).await {
+    let allowed = standing.check(&command.verb).map_err(Stop::from);
+    let done = match allowed {
+        Ok(()) => answer.verb(platform, command.verb, input).await,
+        Err(stop) => Err(stop),
+    };
+    let status = match done {
         Ok(status) => status,
         Err(Stop::Gone) => ExitStatus::FAILED,
         Err(Stop::Usage(text)) => {
@@ -205,6 +215,9 @@ where
     ) -> Result<ExitStatus, Stop> {
         match verb {
             Verb::Load { file } => return self.load(platform, file, input).await,
+            Verb::Commission { site, file } => {
+                return self.commission(platform, site, file, input).await;
+            }
             Verb::Package(package) => return self.package(platform, package, input).await,
             Verb::Rule(rule) => return self.rule(platform, RuleKind::Traffic, rule, input).await,
             Verb::Dns(rule) => return self.rule(platform, RuleKind::Dns, rule, input).await,
@@ -285,9 +298,20 @@ where
                     return Ok(ExitStatus::FAILED);
                 }
             }
-            // They read input, and were done before.
-            Verb::Load { .. } | Verb::Exec(_) | Verb::Package(_) | Verb::Rule(_) | Verb::Dns(_) => {
+            Verb::Access { lifetime } => {
+                let access = platform.access(lifetime).await?;
+                self.show(&access, |_| render::access(&access)).await?;
             }
+            Verb::Trust(boot) => self.trust(platform, boot).await?,
+            Verb::Reboot => self.end(platform, End::Reboot).await?,
+            Verb::Poweroff => self.end(platform, End::Poweroff).await?,
+            // They read input, and were done before.
+            Verb::Commission { .. }
+            | Verb::Load { .. }
+            | Verb::Exec(_)
+            | Verb::Package(_)
+            | Verb::Rule(_)
+            | Verb::Dns(_) => {}
         }
         Ok(ExitStatus::OK)
     }

@@ -23,6 +23,7 @@ mod rule;
 mod run;
 mod service;
 mod signal;
+mod standing;
 mod table;
 mod verb;
 mod view;
@@ -31,14 +32,16 @@ mod words;
 pub use error::{ErrorKind, PlatformError};
 pub use execute::{ExitStatus, Streams, execute, execute_line, help};
 pub use package::{PackageVerb, Packages, TrustVerb};
-pub use platform::{EXEC_EVENTS, ExecEvent, LOG_LINES, LogQuery, Platform};
+pub use platform::{EXEC_EVENTS, End, ExecEvent, LOG_LINES, LogQuery, Platform};
 pub use progress::{Progress, Step};
 pub use rule::{DnsRuleView, Force, RuleKind, RulePlace, RuleVerb, RuleView, TrafficRuleView};
 pub use run::RunArgs;
 pub use service::{ServiceVerb, ServiceView};
-pub use verb::{Command, Output, Verb};
+pub use standing::Standing;
+pub use verb::{BootVerb, Command, Output, Verb};
 pub use view::{
-    Applications, ImageView, InstanceDetail, InstanceView, LogLine, PackageDetail, PackageView,
-    PartView, SignerView, StatsView, StatusView, Stream,
+    AccessView, AccountView, Applications, BuildView, CommissionView, ImageView, InstanceDetail,
+    InstanceView, LogLine, OperatorView, PackageDetail, PackageView, PartView, RegistersView,
+    SignerView, StatsView, StatusView, Stream,
 };
 pub use words::{SplitError, quote, split};

@@ -4,15 +4,15 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use edged_model::{AppName, AppSpec, ExitCode, ImageReference};
+use edged_model::{AppName, AppSpec, ExitCode, ImageReference, SiteName};
 use serde_json::Value;
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 
 use crate::{
-    DnsRuleView, ImageView, InstanceDetail, InstanceView, LogLine, PackageDetail, PackageView,
-    PlatformError, Progress, RulePlace, ServiceView, SignerView, StatsView, StatusView, Stream,
-    TrafficRuleView,
+    AccessView, CommissionView, DnsRuleView, ImageView, InstanceDetail, InstanceView, LogLine,
+    PackageDetail, PackageView, PlatformError, Progress, RegistersView, RulePlace, ServiceView,
+    SignerView, StatsView, StatusView, Stream, TrafficRuleView,
 };
 
 /// Log lines a platform should buffer for one reader: a screen or two, after which the source waits.
@@ -216,4 +216,39 @@ pub trait Platform: Send + Sync + 'static {
 
     /// How the box is.
     fn status(&self) -> impl Future<Output = Result<StatusView, PlatformError>> + Send;
+
+    /// Makes a fresh box its operators', whose public keys `keys` has, one a line. In force and durable when it
+    /// returns, but for what [`Platform::commissioned`] does.
+    fn commission(
+        &self,
+        site: Option<SiteName>,
+        keys: &str,
+    ) -> impl Future<Output = Result<CommissionView, PlatformError>> + Send;
+
+    /// The answer to [`Platform::commission`] was written: its secret is forgotten, and a new site takes effect.
+    fn commissioned(&self) -> impl Future<Output = Result<(), PlatformError>> + Send;
+
+    /// Makes a token that lives for some seconds, and shows what else the operator's tools need.
+    fn access(
+        &self,
+        lifetime: u64,
+    ) -> impl Future<Output = Result<AccessView, PlatformError>> + Send;
+
+    /// The TPM's registers as they are now.
+    fn registers(&self) -> impl Future<Output = Result<RegistersView, PlatformError>> + Send;
+
+    /// The firmware's log of this boot.
+    fn event_log(&self) -> impl Future<Output = Result<Vec<u8>, PlatformError>> + Send;
+
+    /// Makes the box start anew or switch itself off; returns when that has begun.
+    fn end(&self, end: End) -> impl Future<Output = Result<(), PlatformError>> + Send;
+}
+
+/// How a box ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It starts anew.
+    Reboot,
+    /// It stays off.
+    Poweroff,
 }

@@ -1,5 +1,6 @@
 //! Views as tables and as JSON.
 
+mod machine;
 mod rules;
 
 use edged_model::{InstanceState, Protocol, PublishedPort};
@@ -7,10 +8,9 @@ use serde::Serialize;
 
 use crate::measure::{share, span, timestamp};
 use crate::table::{Cell, Tone, paint, table};
-use crate::{
-    ImageView, InstanceView, LogLine, PackageView, PlatformError, SignerView, StatsView, StatusView,
-};
+use crate::{ImageView, InstanceView, LogLine, PackageView, PlatformError, SignerView, StatsView};
 
+pub(crate) use machine::{access, commission, registers, status};
 pub(crate) use rules::{dns_rules, services, traffic_rules};
 
 /// Hexadecimal digits of a digest in a table; enough to tell two images apart.
@@ -162,35 +162,6 @@ pub(crate) fn stats(list: &[StatsView], look: Look) -> String {
     });
     let heading = ["NAME", "CPU", "CPU LIMIT", "CPU TIME", "MEMORY", "PIDS"];
     table(heading, rows.collect(), look.color)
-}
-
-pub(crate) fn status(status: &StatusView, look: Look) -> String {
-    let mut text = format!(
-        "edged {}, up {}, zone {}\n{} of {} applications are ready\n\n",
-        status.version,
-        span(status.uptime),
-        status.zone,
-        status.applications.ready,
-        status.applications.total,
-    );
-    let rows = status.parts.iter().map(|part| {
-        let state = if part.ok {
-            Cell::toned("ok", Tone::Good)
-        } else {
-            Cell::toned("failed", Tone::Bad)
-        };
-        [
-            part.name.as_str().into(),
-            state,
-            part.detail.as_str().into(),
-        ]
-    });
-    text.push_str(&table(
-        ["PART", "STATE", "DETAIL"],
-        rows.collect(),
-        look.color,
-    ));
-    text
 }
 
 pub(crate) fn log_line(line: &LogLine, timestamps: bool) -> String {

@@ -1,7 +1,7 @@
 //! The verbs and their options.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use edged_model::{AppName, ImageReference};
+use edged_model::{AppName, ImageReference, SiteName};
 
 use crate::RunArgs;
 use crate::package::PackageVerb;
@@ -129,6 +129,37 @@ pub enum Verb {
     },
     /// Show how the box is; ends with 1 where a part of it does not work.
     Status,
+    /// Make a fresh box yours: the public keys on standard input become its only operators.
+    Commission {
+        /// Where the box stands: the first label of its zone SITE.mec.internal.
+        #[arg(long)]
+        site: Option<SiteName>,
+        /// Public keys on your own machine, one a line; only edgectl can open a file.
+        #[arg(value_name = "FILE")]
+        file: Option<String>,
+    },
+    /// Show what your other tools need: the box's authority, a bearer token, the account on the broker.
+    Access {
+        /// Seconds that the token lives.
+        #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+        lifetime: u64,
+    },
+    /// Show what the TPM knows of this boot.
+    #[command(subcommand)]
+    Trust(BootVerb),
+    /// Stop the applications and start the box anew.
+    Reboot,
+    /// Stop the applications and switch the box off.
+    Poweroff,
+}
+
+/// What the TPM knows of a boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum BootVerb {
+    /// Show the registers (PCR) of the SHA-256 bank.
+    Pcrs,
+    /// Write the log of what was measured to standard output, as the firmware left it.
+    Log,
 }
 
 /// Options of `logs`.
@@ -164,7 +195,7 @@ impl Command {
     /// Whether the verb reads standard input.
     pub fn reads_input(&self) -> bool {
         match &self.verb {
-            Verb::Load { .. } => true,
+            Verb::Load { .. } | Verb::Commission { .. } => true,
             Verb::Exec(exec) => exec.interactive,
             Verb::Package(package) => package.reads_input(),
             Verb::Rule(rule) | Verb::Dns(rule) => rule.reads_input(),
@@ -175,7 +206,7 @@ impl Command {
     /// The file on the caller's machine that is to be standard input.
     pub fn input_file(&self) -> Option<&str> {
         match &self.verb {
-            Verb::Load { file } => file.as_deref(),
+            Verb::Load { file } | Verb::Commission { file, .. } => file.as_deref(),
             Verb::Package(package) => package.input_file(),
             Verb::Rule(rule) | Verb::Dns(rule) => rule.input_file(),
             _ => None,

@@ -1,10 +1,11 @@
 //! What the operator sees: these types are the JSON output, and the tables are drawn from them.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use edged_model::{
     AppName, AppSpec, Bytes, Digest, ExitCode, ImageReference, InstanceId, InstanceState,
-    MilliCpus, PinnedImage, PublishedPort, ServiceName,
+    MilliCpus, PinnedImage, PublishedPort, ServiceName, SiteName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -170,10 +171,82 @@ pub struct StatusView {
     pub zone: String,
     /// Seconds since edged started.
     pub uptime: u64,
+    /// The image that runs, where the box booted one of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildView>,
+    /// Whether the box has operators of its own.
+    pub commissioned: bool,
     /// Counts of applications.
     pub applications: Applications,
     /// The parts it is made of and needs.
     pub parts: Vec<PartView>,
+}
+
+/// What an image says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildView {
+    /// Its version.
+    pub version: String,
+    /// The board it is for.
+    pub board: String,
+    /// Whether its keys are a developer's: such a box is nobody's secret.
+    pub development: bool,
+    /// Unix seconds that its sources are dated to.
+    pub built: u64,
+}
+
+/// A box that was just commissioned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommissionView {
+    /// Where it stands.
+    pub site: SiteName,
+    /// Its operators.
+    pub operators: Vec<OperatorView>,
+    /// Opens the data partition without the TPM. Shown this once; absent where nothing is encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_key: Option<String>,
+}
+
+/// Somebody whose key opens the door.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorView {
+    /// The key's comment, or its fingerprint where it has none.
+    pub name: String,
+    /// The key's fingerprint (SHA-256).
+    pub fingerprint: String,
+}
+
+/// What an operator's other tools need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessView {
+    /// Bearer token for every MEC interface.
+    pub token: String,
+    /// Seconds it lives.
+    pub lifetime: u64,
+    /// The authority of the box's certificates, PEM.
+    pub ca: String,
+    /// The account on the broker.
+    pub mqtt: AccountView,
+    /// IPv4 addresses of its applications.
+    pub app_subnet: String,
+}
+
+/// An account on the broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountView {
+    /// Its name.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+}
+
+/// The registers of a TPM's bank.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistersView {
+    /// By number, lower-case hexadecimal.
+    pub sha256: BTreeMap<u8, String>,
 }
 
 /// Counts of applications.

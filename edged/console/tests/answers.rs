@@ -9,17 +9,21 @@
 
 mod fake;
 
-use edged_console::{Streams, execute_line};
+use edged_console::{Standing, Streams, execute_line};
 use fake::Fake;
 
 async fn answer(line: &str, input: &[u8]) -> (u8, String, String) {
+    answer_to(Standing::Operator, line, input).await
+}
+
+async fn answer_to(standing: Standing, line: &str, input: &[u8]) -> (u8, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let streams = Streams {
         input,
         out: &mut out,
         err: &mut err,
     };
-    let status = execute_line(&Fake::default(), line, streams).await;
+    let status = execute_line(&Fake::default(), standing, line, streams).await;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code(), text(out), text(err))
 }
@@ -218,4 +222,32 @@ async fn exec_passes_words_and_input_untouched() {
 async fn load_reads_the_whole_input() {
     let (code, out, _) = answer("load", &[1; 100_000]).await;
     assert_eq!((code, out.as_str()), (0, "r.io/bytes:100000-100000\n"));
+}
+
+#[tokio::test]
+async fn a_commissioner_may_look_and_commission_and_nothing_else() {
+    let may =
+        async |line| answer_to(Standing::Commissioner, line, b"ssh-ed25519 AAAA jo@desk\n").await;
+    // A part of the fake box has failed, which status says and ends with 1; it answers all the same.
+    assert!(may("status").await.1.contains("edged"));
+    for line in ["trust pcrs", "commission --site pole-7"] {
+        assert_eq!(may(line).await.0, 0, "{line}");
+    }
+    for line in ["ps", "run r.io/web:1", "access", "reboot", "exec web sh"] {
+        let (code, out, err) = may(line).await;
+        assert!(code != 0 && out.is_empty(), "{line}: {out}");
+        assert!(err.contains("commission"), "{line}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn a_commissioned_box_shows_its_site_its_operators_and_the_recovery_key() {
+    let (code, out, _) = answer("commission --site pole-7", b"ssh-ed25519 AAAA jo@desk\n").await;
+    assert_eq!(code, 0);
+    for part in ["pole-7.mec.internal", "jo@desk", "cbdefghi-jklnrtuv"] {
+        assert!(out.contains(part), "{out}");
+    }
+    let huge = vec![b'a'; (64 << 10) + 1];
+    assert_eq!(answer("commission", &huge).await.0, 1);
+    assert_eq!(answer("commission --site Pole.7", b"").await.0, 2);
 }

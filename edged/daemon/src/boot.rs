@@ -9,7 +9,7 @@ use edged_image::{ContentStore, Credential, Puller, PullerConfig};
 use edged_mqtt::{BrokerClient, BrokerConfig};
 use edged_store::Store;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::announce::Announcer;
@@ -20,6 +20,7 @@ use crate::link::guardian::{self, Guardian};
 
 use crate::link::worker::{self, Worker};
 use crate::listeners::{self, Listeners};
+use crate::machine::Machine;
 use crate::prepare;
 use crate::reach::NodeReach;
 use crate::reconcile::{MESSAGES, Means, Reconciler};
@@ -154,8 +155,10 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     );
     let mec = interfaces::open(&config, &addressing, registry, reach)?;
     let router = edged_mec::router(Arc::clone(&mec), tokens);
+    let restart = Arc::new(Notify::new());
     let door = Door::new(
         means.clone(),
+        Machine::new(Arc::clone(&config), Arc::clone(&restart)),
         puller,
         mailbox.clone(),
         reader.clone(),
@@ -187,6 +190,7 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = restart.notified() => tracing::info!("starting anew, as an operator's change asks for it"),
     }
     tracing::info!("ending; applications go on");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);

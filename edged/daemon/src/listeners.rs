@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::{Extension, Router};
 use edged_config::{Addressing, Config};
 use edged_dns::{DnsConfig, DnsServer, Subnet};
-use edged_ssh::{SshConfig, SshServer};
+use edged_ssh::{Commissioning, SshConfig, SshServer};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -63,11 +63,19 @@ async fn dns(config: &Config, addressing: &Addressing) -> Result<DnsServer, Boot
         .into_iter()
         .collect::<Result<_, _>>()
         .map_err(edged_dns::StartError::from)?;
-    let mut listen: Vec<SocketAddr> = vec![
+    let gateways: [SocketAddr; 2] = [
         (addressing.gateway4, 53).into(),
         (addressing.gateway6, 53).into(),
     ];
-    listen.extend_from_slice(&config.dns.listen);
+    let mut listen = config.dns.listen.clone();
+    listen.extend(gateways.into_iter().filter(|gateway| {
+        // Whoever listens on every address of a family has the gateway's among them.
+        !config.dns.listen.iter().any(|address| {
+            address.ip().is_unspecified()
+                && address.is_ipv4() == gateway.is_ipv4()
+                && address.port() == gateway.port()
+        })
+    }));
     let (zone, upstreams) = (config.node.zone(), config.dns.upstreams.clone());
     Ok(DnsServer::bind(DnsConfig {
         zone,
@@ -136,6 +144,10 @@ async fn ssh(config: &Config) -> Result<SshServer, BootError> {
         listen: config.ssh.listen.clone(),
         host_key: folder.join("ssh_host_key"),
         authorized_keys: keys.unwrap_or_else(|| folder.join("authorized_keys")),
+        commissioning: config.image.as_ref().map(|image| Commissioning {
+            keys: image.commissioners.clone(),
+            record: crate::machine::record_path(config),
+        }),
     })
     .await?;
     // Whoever prepares known_hosts reads it here; a line like ssh-keygen's.

@@ -16,6 +16,7 @@ mod fault;
 mod interfaces;
 mod link;
 mod listeners;
+mod machine;
 mod metrics;
 mod prepare;
 mod probe;
@@ -93,7 +94,8 @@ fn main() -> ExitCode {
 }
 
 fn carry_out(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let config = Config::read(&arguments.config)?;
+    let mut config = Config::read(&arguments.config)?;
+    machine::apply(&mut config)?;
     let addressing = config.addressing()?;
     match arguments.verb.clone().unwrap_or(Verb::Serve) {
         Verb::Check => println!("{} is valid", arguments.config.display()),

@@ -385,7 +385,7 @@ async fn a_download_goes_on_after_a_restart_even_from_a_damaged_part() {
         }
         let folder = store.folder().to_owned();
         drop(store);
-        let store = edged_image::ContentStore::open(&folder).unwrap();
+        let store = opened_again(&folder).await;
         let lowest = Mutex::new(u64::MAX);
         let image = puller(&store, &registry.address)
             .pull(&reference, &|event| {
@@ -400,6 +400,20 @@ async fn a_download_goes_on_after_a_restart_even_from_a_damaged_part() {
             .unwrap();
         assert_eq!(image.layers, whole.layers);
         assert_eq!(*lowest.lock().unwrap() < here, reloads);
+    }
+}
+
+/// Opens a store whose last owner is going: a thread that was writing a layer may outlive its pull by a moment, and
+/// holds the store until it has written.
+async fn opened_again(folder: &std::path::Path) -> std::sync::Arc<edged_image::ContentStore> {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        match edged_image::ContentStore::open(folder) {
+            Err(ImageError::StoreInUse(_)) if std::time::Instant::now() < until => {
+                tokio::task::yield_now().await;
+            }
+            other => return other.unwrap(),
+        }
     }
 }
 

@@ -19,8 +19,13 @@ const INIT: &str = "/usr/lib/systemd/systemd";
 const BUILD: &str = "etc/edged/build.json";
 /// systemd-stub's folder in the RAM root: the policy for PCR 11 and the key that signed it.
 const STUB: &str = "/.extra";
+/// What lies in it in a clean boot: the last two are for systemd's programs. systemd-stub takes more from the boot
+/// partition, which nobody signs: credentials, extensions. Whoever put such a thing there wants to be root.
+const STUB_FILES: [&str; 3] = ["os-release", "tpm2-pcr-public-key.pem", "tpm2-pcr-signature.json"];
 /// Where systemd's programs look for these two.
 const STUB_TO: &str = "/run/systemd";
+/// PCRs of what may be added to an image (UAPI group, Linux TPM PCR registry).
+const ADDITIONS: [(u32, &str); 2] = [(12, "a command line or a credential"), (13, "an extension")];
 /// On the kernel's command line: start again after a refusal instead of turning the box off, so that the firmware
 /// falls back to the other image.
 const RESTART: &str = "umec.refused=restart";
@@ -54,6 +59,7 @@ fn start() -> Result<Infallible, String> {
     put("tmpfs", "/run", MountFlags::NOSUID | MountFlags::NODEV, RUN)?;
     // First use of the TPM: from here on, what is sealed to the boot before the RAM root stays sealed.
     tpm::enter(tpm::Phase::EnterInitrd)?;
+    refuse_additions()?;
     take_over_stub()?;
     root::mount(Path::new("/root.img"), Path::new(NEW_ROOT))?;
     let build = fs::read_to_string(Path::new(NEW_ROOT).join(BUILD)).unwrap_or_default();
@@ -86,9 +92,23 @@ fn take_over_stub() -> Result<(), String> {
     let failed = |error| format!("cannot keep the files of {STUB}: {error}");
     fs::create_dir_all(STUB_TO).map_err(failed)?;
     for entry in entries {
-        let from = entry.map_err(failed)?.path();
-        if let Some(name) = from.file_name().filter(|_| from.is_file()) {
-            fs::copy(&from, Path::new(STUB_TO).join(name)).map_err(failed)?;
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        if !STUB_FILES.iter().any(|known| name == *known) || !entry.path().is_file() {
+            let name = name.to_string_lossy();
+            return Err(format!("the boot partition holds {name}, which nobody signed: remove it there"));
+        }
+        fs::copy(entry.path(), Path::new(STUB_TO).join(&name)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// What systemd-stub measured beside the image: command lines, credentials, extensions. A signed image has none.
+fn refuse_additions() -> Result<(), String> {
+    for (number, what) in ADDITIONS {
+        let added = tpm::pcr(number).is_some_and(|value| value.chars().any(|digit| digit != '0'));
+        if added {
+            return Err(format!("PCR {number} is not empty: {what} was added to the image, which nobody signed"));
         }
     }
     Ok(())

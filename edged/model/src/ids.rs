@@ -75,6 +75,10 @@ text_id!(
     AppName
 );
 text_id!(
+    /// The name of a box's site: one DNS label, the first of its zone `SITE.mec.internal`.
+    SiteName
+);
+text_id!(
     /// The name of a service that an application offers (`_NAME._tcp` in DNS-SD), one DNS label.
     ServiceName
 );
@@ -109,6 +113,17 @@ fn is_label(text: &str) -> bool {
 }
 
 impl FromStr for AppName {
+    type Err = ParseIdError;
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        if is_label(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ParseIdError::Label(text.to_owned()))
+        }
+    }
+}
+
+impl FromStr for SiteName {
     type Err = ParseIdError;
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         if is_label(text) {

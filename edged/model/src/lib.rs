@@ -20,7 +20,7 @@ pub use app::{
     RestartPolicy, ServiceSpec, StopPolicy,
 };
 pub use digest::{Digest, ParseDigestError};
-pub use ids::{AppName, InstanceId, ParseIdError, ServiceName};
+pub use ids::{AppName, InstanceId, ParseIdError, ServiceName, SiteName};
 pub use lease::{Lease, LeaseNumber};
 pub use observed::{ContainerState, ExitCode, Observed};
 pub use plan::{Action, plan};

@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use edged_console::{ExitStatus, Platform, Streams, execute_line, help};
+use edged_console::{ExitStatus, Platform, Standing, Streams, execute_line, help};
 use russh::keys::PublicKey;
 use russh::server::{
     Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
@@ -19,7 +18,7 @@ use tracing::{debug, info};
 use crate::bounds::{CHANNELS, LINE_MAX};
 use crate::cooked::Cooked;
 use crate::intake::{Gate, Intake, queue};
-use crate::operators::{Operator, operator};
+use crate::operators::{Keys, Operator};
 
 /// The number of extended data that is standard error (RFC 4254, 5.2).
 const STDERR: u32 = 1;
@@ -37,7 +36,9 @@ const GREETING: &str =
 /// One client.
 pub(crate) struct Connection<P> {
     pub(crate) platform: Arc<P>,
-    pub(crate) authorized_keys: PathBuf,
+    pub(crate) keys: Keys,
+    /// What the client may do; nothing before it has shown a key.
+    pub(crate) standing: Option<Standing>,
     pub(crate) peer: SocketAddr,
     pub(crate) gate: Arc<Gate>,
     /// Held until a key was shown.
@@ -63,11 +64,14 @@ pub(crate) struct Open {
 
 impl<P: Platform> Connection<P> {
     fn who(&self, user: &str, key: &PublicKey) -> Option<Operator> {
-        operator(user, key, &self.authorized_keys)
+        self.keys.who(user, key)
     }
 
     /// Does a request's work on its channel, once: a second request is refused (RFC 4254, 6.5).
     fn start(&mut self, channel: ChannelId, line: Option<String>) -> bool {
+        let Some(standing) = self.standing else {
+            return false;
+        };
         let Some(open) = self.channels.get_mut(&channel) else {
             return false;
         };
@@ -88,7 +92,9 @@ impl<P: Platform> Connection<P> {
             // Boxed: a verb's future is large, and not every channel has one.
             let work = Box::pin(async move {
                 if let Some(line) = line {
-                    return execute_line(platform.as_ref(), &line, streams).await.code();
+                    return execute_line(platform.as_ref(), standing, &line, streams)
+                        .await
+                        .code();
                 }
                 let text = format!("{GREETING}{}", help());
                 let _ = streams.out.write_all(text.as_bytes()).await;
@@ -141,6 +147,7 @@ impl<P: Platform> Handler for Connection<P> {
         };
         info!(peer = %self.peer, operator = operator.name, "logged in");
         self.place = Some(place);
+        self.standing = Some(operator.standing);
         self.stranger = None;
         self.gate.know();
         Ok(Auth::Accept)

@@ -27,7 +27,7 @@ mod operators;
 mod server;
 
 pub use bounds::{CHANNELS, CONNECTIONS, INPUT_HELD, LOGIN_TIME, STRANGERS};
-pub use config::SshConfig;
+pub use config::{Commissioning, SshConfig};
 pub use error::SshError;
-pub use operators::Operator;
+pub use operators::{Operator, read_keys};
 pub use server::SshServer;

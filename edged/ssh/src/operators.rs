@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use edged_console::Standing;
 use russh::keys::{HashAlg, PublicKey};
 use tracing::warn;
 
+use crate::Commissioning;
 use crate::bounds::KEYS_MAX;
 
 /// The one user name there is; roles come with names of their own.
@@ -20,10 +22,57 @@ const FOREIGN_WRITE: u32 = 0o022;
 pub struct Operator {
     /// The comment of the key, or its fingerprint where it has none.
     pub name: String,
+    /// What the key lets it do.
+    pub standing: Standing,
 }
 
-/// The operator a user name and key belong to, by the file as it is now.
-pub(crate) fn operator(user: &str, key: &PublicKey, keys: &Path) -> Option<Operator> {
+/// Who may pass at all.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    pub(crate) operators: PathBuf,
+    pub(crate) commissioning: Option<Commissioning>,
+}
+
+impl Keys {
+    /// Whom a user name and key belong to, by the files as they are now. Commissioners pass exactly until the box has
+    /// operators, operators from then on.
+    pub(crate) fn who(&self, user: &str, key: &PublicKey) -> Option<Operator> {
+        match &self.commissioning {
+            // A record that cannot be looked for counts as one: nobody commissions a box twice.
+            Some(fresh) if matches!(fresh.record.try_exists(), Ok(false)) => {
+                operator(user, key, &fresh.keys, Standing::Commissioner)
+            }
+            _ => operator(user, key, &self.operators, Standing::Operator),
+        }
+    }
+}
+
+/// Reads a list of operators' public keys strictly, for one that is to be written: name and fingerprint of each.
+///
+/// # Errors
+/// The number of the first line (from 1) that is neither empty, nor a comment, nor a key without options.
+pub fn read_keys(text: &str) -> Result<Vec<(String, String)>, usize> {
+    text.lines()
+        .map(str::trim)
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(place, line)| {
+            let key = PublicKey::from_openssh(line).map_err(|_| place + 1)?;
+            Ok((name(&key), key.fingerprint(HashAlg::Sha256).to_string()))
+        })
+        .collect()
+}
+
+fn name(key: &PublicKey) -> String {
+    let comment = key.comment().to_string();
+    if comment.is_empty() {
+        key.fingerprint(HashAlg::Sha256).to_string()
+    } else {
+        comment
+    }
+}
+
+fn operator(user: &str, key: &PublicKey, keys: &Path, standing: Standing) -> Option<Operator> {
     if user != USER {
         return None;
     }
@@ -35,13 +84,9 @@ pub(crate) fn operator(user: &str, key: &PublicKey, keys: &Path) -> Option<Opera
         // A line with options does not start with its kind, so it is no key here.
         .filter_map(|line| PublicKey::from_openssh(line).ok())
         .find(|known| known.key_data() == key.key_data())?;
-    let comment = line.comment().to_string();
     Some(Operator {
-        name: if comment.is_empty() {
-            key.fingerprint(HashAlg::Sha256).to_string()
-        } else {
-            comment
-        },
+        name: name(&line),
+        standing,
     })
 }
 
@@ -91,6 +136,41 @@ mod tests {
             .clone()
     }
 
+    fn passes(user: &str, key: &PublicKey, path: &Path) -> Option<Operator> {
+        operator(user, key, path, Standing::Operator)
+    }
+
+    #[test]
+    fn a_commissioner_passes_exactly_until_the_box_has_operators() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (commissioner, owner) = (key(), key());
+        fs::write(at("fresh"), commissioner.to_openssh().unwrap()).unwrap();
+        fs::write(at("operators"), owner.to_openssh().unwrap()).unwrap();
+        let keys = Keys {
+            operators: at("operators"),
+            commissioning: Some(Commissioning {
+                keys: at("fresh"),
+                record: at("record"),
+            }),
+        };
+        let standing = |key| keys.who("admin", key).map(|who| who.standing);
+        assert_eq!(standing(&commissioner), Some(Standing::Commissioner));
+        assert_eq!(standing(&owner), None);
+        fs::write(at("record"), "{}").unwrap();
+        assert_eq!(standing(&commissioner), None);
+        assert_eq!(standing(&owner), Some(Standing::Operator));
+    }
+
+    #[test]
+    fn a_list_of_keys_is_read_strictly() {
+        let good = format!("# ours\n\n{} jo@desk\n", key().to_openssh().unwrap());
+        assert_eq!(read_keys(&good).unwrap().len(), 1);
+        assert_eq!(read_keys(&format!("{good}nonsense\n")), Err(4));
+        let restricted = format!("command=\"ps\" {good}");
+        assert!(read_keys(&restricted.replace("# ours\n\n", "")).is_err());
+    }
+
     #[test]
     fn only_a_listed_key_and_the_right_name_pass() {
         let folder = tempfile::tempdir().unwrap();
@@ -102,11 +182,11 @@ mod tests {
             restricted.to_openssh().unwrap(),
         );
         fs::write(&path, text).unwrap();
-        let name = operator("admin", &known, &path).map(|one| one.name);
+        let name = passes("admin", &known, &path).map(|one| one.name);
         assert_eq!(name.as_deref(), Some("jo@desk"));
-        assert_eq!(operator("root", &known, &path), None);
-        assert_eq!(operator("admin", &unknown, &path), None);
-        assert_eq!(operator("admin", &restricted, &path), None);
+        assert_eq!(passes("root", &known, &path), None);
+        assert_eq!(passes("admin", &unknown, &path), None);
+        assert_eq!(passes("admin", &restricted, &path), None);
     }
 
     #[test]
@@ -114,14 +194,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
         let known = key();
-        assert_eq!(operator("admin", &known, &path), None);
+        assert_eq!(passes("admin", &known, &path), None);
         let line = known.to_openssh().unwrap();
         fs::write(&path, &line).unwrap();
-        assert!(operator("admin", &known, &path).is_some());
+        assert!(passes("admin", &known, &path).is_some());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
-        assert_eq!(operator("admin", &known, &path), None);
+        assert_eq!(passes("admin", &known, &path), None);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, format!("{line}\n{}", "#\n".repeat(40_000))).unwrap();
-        assert_eq!(operator("admin", &known, &path), None);
+        assert_eq!(passes("admin", &known, &path), None);
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use edged_console::Platform;
@@ -21,6 +20,7 @@ use crate::bounds::{
 };
 use crate::connection::Connection;
 use crate::intake::{Gate, Gated};
+use crate::operators::Keys;
 use crate::{SshConfig, SshError, algorithms, host_key};
 
 /// An open door that nobody has passed yet.
@@ -29,7 +29,7 @@ pub struct SshServer {
     listeners: Vec<TcpListener>,
     config: Arc<Config>,
     host_key: PublicKey,
-    authorized_keys: PathBuf,
+    keys: Keys,
 }
 
 impl SshServer {
@@ -39,8 +39,13 @@ impl SshServer {
         let SshConfig {
             listen,
             authorized_keys,
+            commissioning,
             ..
         } = config;
+        let keys = Keys {
+            operators: authorized_keys,
+            commissioning,
+        };
         let mut listeners = Vec::with_capacity(listen.len());
         for address in listen {
             let listener = TcpListener::bind(address)
@@ -72,7 +77,7 @@ impl SshServer {
             listeners,
             config: Arc::new(config),
             host_key,
-            authorized_keys,
+            keys,
         })
     }
 
@@ -108,12 +113,12 @@ impl SshServer {
         let Self {
             listeners,
             config,
-            authorized_keys,
+            keys,
             ..
         } = self;
         let door = Arc::new(Door {
             config,
-            authorized_keys,
+            keys,
             platform,
             strangers: Arc::new(Semaphore::new(STRANGERS)),
             places: Arc::new(Semaphore::new(CONNECTIONS)),
@@ -137,7 +142,7 @@ impl SshServer {
 /// What every client shares.
 struct Door<P> {
     config: Arc<Config>,
-    authorized_keys: PathBuf,
+    keys: Keys,
     platform: Arc<P>,
     strangers: Arc<Semaphore>,
     places: Arc<Semaphore>,
@@ -194,7 +199,8 @@ async fn serve<P: Platform>(
     let gate = Arc::new(Gate::default());
     let connection = Connection {
         platform: Arc::clone(&door.platform),
-        authorized_keys: door.authorized_keys.clone(),
+        keys: door.keys.clone(),
+        standing: None,
         peer,
         gate: Arc::clone(&gate),
         stranger: Some(stranger),

@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edged_console::{
-    Applications, DnsRuleView, EXEC_EVENTS, ErrorKind, ExecEvent, ImageView, InstanceDetail,
-    InstanceView, LOG_LINES, LogLine, LogQuery, PackageDetail, PackageView, PartView, Platform,
-    PlatformError, Progress, RulePlace, ServiceView, SignerView, StatsView, StatusView, Stream,
+    AccessView, AccountView, Applications, CommissionView, DnsRuleView, EXEC_EVENTS, End,
+    ErrorKind, ExecEvent, ImageView, InstanceDetail, InstanceView, LOG_LINES, LogLine, LogQuery,
+    OperatorView, PackageDetail, PackageView, PartView, Platform, PlatformError, Progress,
+    RegistersView, RulePlace, ServiceView, SignerView, StatsView, StatusView, Stream,
     TrafficRuleView,
 };
 use edged_model::{
     AppName, AppSpec, Digest, ExitCode, ImageReference, InstanceState, MilliCpus, PinnedImage,
+    SiteName,
 };
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -373,6 +375,56 @@ impl Platform for Fake {
         }])
     }
 
+    async fn commission(
+        &self,
+        site: Option<SiteName>,
+        keys: &str,
+    ) -> Result<CommissionView, PlatformError> {
+        Ok(CommissionView {
+            site: site.unwrap_or_else(|| "edge".parse().unwrap()),
+            operators: keys
+                .lines()
+                .map(|line| OperatorView {
+                    name: line.rsplit(' ').next().unwrap_or_default().to_owned(),
+                    fingerprint: "SHA256:Zm9v".to_owned(),
+                })
+                .collect(),
+            recovery_key: Some("cbdefghi-jklnrtuv".to_owned()),
+        })
+    }
+
+    async fn commissioned(&self) -> Result<(), PlatformError> {
+        Ok(())
+    }
+
+    async fn access(&self, lifetime: u64) -> Result<AccessView, PlatformError> {
+        Ok(AccessView {
+            token: "head.body.signature".to_owned(),
+            lifetime,
+            ca: "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".to_owned(),
+            mqtt: AccountView {
+                user: "admin".to_owned(),
+                password: "secret".to_owned(),
+            },
+            app_subnet: "10.80.0.0/16".to_owned(),
+        })
+    }
+
+    async fn registers(&self) -> Result<RegistersView, PlatformError> {
+        Ok(RegistersView {
+            sha256: [(0, "00ff".to_owned()), (11, "aa11".to_owned())].into(),
+        })
+    }
+
+    async fn event_log(&self) -> Result<Vec<u8>, PlatformError> {
+        let message = "this box has no log of measurements";
+        Err(PlatformError::new(ErrorKind::NotFound, message))
+    }
+
+    async fn end(&self, _: End) -> Result<(), PlatformError> {
+        Ok(())
+    }
+
     async fn status(&self) -> Result<StatusView, PlatformError> {
         let part = |name: &str, ok, detail: &str| PartView {
             name: name.to_owned(),
@@ -383,6 +435,8 @@ impl Platform for Fake {
             version: "1.2.3".to_owned(),
             zone: "mec.example".to_owned(),
             uptime: 3_700,
+            build: None,
+            commissioned: true,
             applications: Applications { total: 2, ready: 1 },
             parts: vec![
                 part("worker", true, "cgroup v2"),

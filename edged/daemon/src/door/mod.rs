@@ -17,19 +17,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edged_console::{
-    DnsRuleView, ErrorKind, ExecEvent, ImageView, InstanceDetail, InstanceView, LogLine, LogQuery,
-    PackageDetail, PackageView, Platform, PlatformError, Progress, RulePlace, ServiceView,
-    SignerView, StatsView, StatusView, TrafficRuleView,
+    AccessView, CommissionView, DnsRuleView, End, ErrorKind, ExecEvent, ImageView, InstanceDetail,
+    InstanceView, LogLine, LogQuery, PackageDetail, PackageView, Platform, PlatformError, Progress,
+    RegistersView, RulePlace, ServiceView, SignerView, StatsView, StatusView, TrafficRuleView,
 };
 use edged_image::{Image, Puller};
 use edged_mec::Mec;
 use edged_mec::package_management::PackageManagement;
-use edged_model::{AppName, AppSpec, ContainerState, Goal, ImageReference, InstanceState};
+use edged_model::{
+    AppName, AppSpec, ContainerState, Goal, ImageReference, InstanceState, SiteName,
+};
 use serde_json::Value;
 use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::machine::Machine;
 use crate::reconcile::{Denied, Mailbox, Means, Message, Which, Wish};
 use crate::registry::Registry;
 use crate::snapshot::{InstanceStatus, Reader, Snapshot};
@@ -41,6 +44,7 @@ const SHOWN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Door {
     means: Means,
+    machine: Machine,
     puller: Arc<Puller>,
     mailbox: Mailbox,
     reader: Reader,
@@ -53,6 +57,7 @@ impl Door {
     /// A door to the node.
     pub fn new(
         means: Means,
+        machine: Machine,
         puller: Arc<Puller>,
         mailbox: Mailbox,
         reader: Reader,
@@ -60,6 +65,7 @@ impl Door {
     ) -> Self {
         Self {
             means,
+            machine,
             puller,
             mailbox,
             reader,
@@ -405,10 +411,37 @@ impl Platform for Door {
     }
 
     async fn status(&self) -> Result<StatusView, PlatformError> {
-        Ok(views::status(
-            &self.now(),
-            &self.means,
-            self.since.elapsed(),
-        ))
+        let mut status = views::status(&self.now(), &self.means, self.since.elapsed());
+        status.build = self.machine.build();
+        status.commissioned = self.machine.is_commissioned();
+        Ok(status)
+    }
+
+    async fn commission(
+        &self,
+        site: Option<SiteName>,
+        keys: &str,
+    ) -> Result<CommissionView, PlatformError> {
+        self.machine.commission(site, keys)
+    }
+
+    async fn commissioned(&self) -> Result<(), PlatformError> {
+        self.machine.commissioned()
+    }
+
+    async fn access(&self, lifetime: u64) -> Result<AccessView, PlatformError> {
+        self.machine.access(lifetime)
+    }
+
+    async fn registers(&self) -> Result<RegistersView, PlatformError> {
+        self.machine.registers()
+    }
+
+    async fn event_log(&self) -> Result<Vec<u8>, PlatformError> {
+        self.machine.event_log()
+    }
+
+    async fn end(&self, end: End) -> Result<(), PlatformError> {
+        self.machine.end(end)
     }
 }

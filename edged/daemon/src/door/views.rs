@@ -75,6 +75,8 @@ pub fn status(now: &Snapshot, means: &Means, uptime: Duration) -> StatusView {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         zone: means.config.node.zone(),
         uptime: uptime.as_secs(),
+        build: None,
+        commissioned: true,
         applications: Applications {
             total: count(now.instances.len()),
             ready: count(ready),

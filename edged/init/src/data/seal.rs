@@ -15,9 +15,11 @@ const NAME: &str = "umec-data";
 pub const MAPPED: &str = "/dev/mapper/umec-data";
 /// The TPM with the kernel's resource manager in between. Named, as there is no udev to ask for it.
 const TPM: &str = "--tpm2-device=/dev/tpmrm0";
-/// PCRs that must be as they were, and whose values are remembered to name what differs.
-const LITERAL: [u32; 3] = [0, 1, 7];
-const PCRS: &str = "--tpm2-pcrs=0+1+7";
+/// PCRs that must be as they were. 12 and 13 are empty, or PID 1 would not have come as far as this: sealed to that, no
+/// other order of start-up can unseal either.
+const PCRS: &str = "--tpm2-pcrs=0+1+7+12+13";
+/// Of these the values are remembered, to name what differs.
+const REMEMBERED_OF: [u32; 3] = [0, 1, 7];
 /// From systemd-stub, by way of PID 1.
 const POLICY_KEY: &str = "/run/systemd/tpm2-pcr-public-key.pem";
 const POLICY: &str = "/run/systemd/tpm2-pcr-signature.json";
@@ -101,7 +103,7 @@ pub fn fingerprint() -> String {
         let value = tpm::pcr(number).unwrap_or_default();
         format!("{number}={}", value.get(..REMEMBERED).unwrap_or_default())
     };
-    LITERAL.map(of).join(" ")
+    REMEMBERED_OF.map(of).join(" ")
 }
 
 /// Why it does not open, for a person.

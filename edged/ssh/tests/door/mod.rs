@@ -56,6 +56,7 @@ impl Door {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             host_key: path("host_key"),
             authorized_keys: path("authorized_keys"),
+            commissioning: None,
         })
         .await
         .unwrap();
