@@ -7,7 +7,7 @@ use crate::measure::span;
 use crate::table::{Cell, Tone, paint, table};
 use crate::{AccessView, CommissionView, RegistersView, StatusView};
 
-// Writing to a String cannot fail.
+// `write!` into a String cannot fail, so what it returns is passed over.
 
 pub(crate) fn status(status: &StatusView, look: Look) -> String {
     let mut text = format!(
@@ -17,12 +17,12 @@ pub(crate) fn status(status: &StatusView, look: Look) -> String {
         status.zone,
     );
     if let Some(build) = &status.build {
-        let _ = write!(text, "image {} for {}\n", build.version, build.board);
+        let _ = writeln!(text, "image {} for {}", build.version, build.board);
         if build.development {
             let loud = paint("DEVELOPMENT", Tone::Bad, look.color);
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "{loud}: this image is signed with a developer's keys; do not put it into the field\n"
+                "{loud}: this image is signed with a developer's keys; do not put it into the field"
             );
         }
     }
@@ -67,9 +67,9 @@ pub(crate) fn commission(view: &CommissionView) -> String {
     });
     text.push_str(&table(["OPERATOR", "KEY"], rows.collect(), false));
     if let Some(key) = &view.recovery_key {
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "\nrecovery key: {key}\nIt opens the data when the TPM does not. It is shown this once: write it down and keep it away from the box.\n"
+            "\nrecovery key: {key}\nIt opens the data when the TPM does not. It is shown this once: write it down and keep it away from the box."
         );
     }
     text
