@@ -217,3 +217,78 @@ fn unmeasured(path: &Path, error: &dyn std::fmt::Display) -> PlatformError {
         "this boot was not measured: the box has no TPM, or its firmware did not use it",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ jo@desk\n";
+
+    /// A fresh box of an image, with a recovery key that nobody has seen.
+    fn machine() -> (tempfile::TempDir, Machine) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display().to_string();
+        let text = format!(
+            "version = 1\n[node]\nstate = {path:?}\nrun = {path:?}\n[image]\nbuild = \"{path}/build.json\"\n\
+             commissioners = \"{path}/keys\"\nrequests = {path:?}\nevent_log = \"{path}/log\"\nregisters = \"{path}/pcr\"\n"
+        );
+        let file = folder.path().join("edged.toml");
+        std::fs::write(&file, text).unwrap();
+        std::fs::create_dir(folder.path().join("edged")).unwrap();
+        std::fs::write(folder.path().join("edged/recovery-key"), "once\n").unwrap();
+        let config = Arc::new(Config::read(&file).unwrap());
+        (folder, Machine::new(config, Arc::new(Notify::new())))
+    }
+
+    #[test]
+    fn the_recovery_key_is_there_until_the_answer_was_written_and_never_after() {
+        let (folder, machine) = machine();
+        assert!(!machine.is_commissioned());
+        let view = machine.commission(None, KEY).unwrap();
+        assert_eq!(view.recovery_key.as_deref(), Some("once"));
+        assert_eq!(view.operators[0].name, "jo@desk");
+        assert!(machine.is_commissioned());
+        machine.commissioned().unwrap();
+        assert!(!folder.path().join("edged/recovery-key").exists());
+        machine.commissioned().unwrap();
+    }
+
+    #[test]
+    fn a_box_is_commissioned_once() {
+        let (_folder, machine) = machine();
+        machine.commission(None, KEY).unwrap();
+        let error = machine.commission(None, KEY).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Conflict);
+    }
+
+    #[test]
+    fn what_is_no_list_of_keys_changes_nothing() {
+        let (folder, machine) = machine();
+        for keys in [
+            "",
+            "# none\n",
+            "nonsense\n",
+            &format!("command=\"ps\" {KEY}"),
+        ] {
+            let error = machine.commission(None, keys).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Invalid, "{keys:?}");
+        }
+        assert!(!machine.is_commissioned());
+        assert!(folder.path().join("edged/recovery-key").exists());
+        assert!(!folder.path().join("edged/authorized_keys").exists());
+    }
+
+    #[test]
+    fn another_site_starts_edged_anew_and_the_same_one_does_not() {
+        for (site, anew) in [("pole-7", true), ("edge", false)] {
+            let (_folder, machine) = machine();
+            machine
+                .commission(Some(site.parse().unwrap()), KEY)
+                .unwrap();
+            machine.commissioned().unwrap();
+            let waiting = std::pin::pin!(machine.restart.notified());
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert_eq!(waiting.poll(&mut context).is_ready(), anew, "{site}");
+        }
+    }
+}
