@@ -1,0 +1,78 @@
+//! The sealed key on the data partition: LUKS2's header (on-disk format 1.1.1).
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use super::disk::{self, Partition};
+use super::flip_bit;
+
+/// Magic number of a LUKS header, and version 2.
+const MAGIC: &[u8; 8] = b"LUKS\xba\xbe\x00\x02";
+/// Bytes before the header's JSON.
+const BINARY: usize = 4096;
+/// Longest header that the format allows.
+const HEADER: u64 = 4 << 20;
+
+/// Flips a bit of the key slot that the TPM's token opens. (A bit of the header itself would be mended from its second
+/// copy.)
+pub fn flip(disk: &Path) -> anyhow::Result<()> {
+    let start = disk::offset(disk, Partition::Data)?;
+    flip_bit(disk, start + key_material(disk, start)?)
+}
+
+/// The middle of the slot's area, from the partition's start.
+fn key_material(disk: &Path, start: u64) -> anyhow::Result<u64> {
+    let file = File::open(disk)?;
+    let mut head = [0; 16];
+    file.read_exact_at(&mut head, start)?;
+    let (magic, size) = head.split_at(8);
+    if magic != MAGIC {
+        bail!("the data partition is no LUKS2 volume yet: the box has not formatted it");
+    }
+    let size = u64::from_be_bytes(size.try_into()?);
+    if size > HEADER {
+        bail!("a LUKS2 header of {size} bytes is not believed");
+    }
+    let mut header = vec![0; usize::try_from(size)?];
+    file.read_exact_at(&mut header, start)?;
+    let text = header.get(BINARY..).context("the LUKS2 header is short")?;
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    area(&serde_json::from_slice(text).context("the LUKS2 header is not understood")?)
+}
+
+fn area(header: &Value) -> anyhow::Result<u64> {
+    let tokens = header.get("tokens").and_then(Value::as_object);
+    let slot = tokens
+        .into_iter()
+        .flatten()
+        .find(|(_, token)| token.get("type").and_then(Value::as_str) == Some("systemd-tpm2"))
+        .and_then(|(_, token)| token.pointer("/keyslots/0")?.as_str())
+        .context("the data partition has no key for a TPM")?;
+    let number = |name: &str| -> Option<u64> {
+        let pointer = format!("/keyslots/{slot}/area/{name}");
+        header.pointer(&pointer)?.as_str()?.parse().ok()
+    };
+    let (offset, size) = number("offset")
+        .zip(number("size"))
+        .with_context(|| format!("key slot {slot} of the data partition has no area"))?;
+    Ok(offset + size / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slot_is_the_one_of_the_tpm_s_token() {
+        let header = serde_json::json!({
+            "tokens": {"0": {"type": "systemd-recovery", "keyslots": ["0"]}, "1": {"type": "systemd-tpm2", "keyslots": ["2"]}},
+            "keyslots": {"2": {"area": {"offset": "1000", "size": "200"}}},
+        });
+        assert_eq!(area(&header).unwrap(), 1100);
+        assert!(area(&serde_json::json!({})).is_err());
+    }
+}
