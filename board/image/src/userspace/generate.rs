@@ -1,0 +1,156 @@
+//! Files that follow from the settings.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use board_forge::{EPOCH, Made};
+use serde_json::json;
+
+use super::Settings;
+use super::unpack::walk;
+
+/// Mozilla's authorities in Debian's package.
+const AUTHORITIES: &str = "ca-certificates/usr/share/ca-certificates/mozilla";
+/// Where programs look for all of them in one file.
+const BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
+/// edged's user (`files/etc/passwd`).
+const EDGED: u32 = 64_900;
+
+/// Writes them all.
+pub fn write(tree: &Path, unpacked: &Made, settings: &Settings) -> anyhow::Result<()> {
+    let put = |name: &str, text: &str| -> anyhow::Result<()> {
+        let path = tree.join(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    put(BUNDLE, &authorities(&unpacked.join(AUTHORITIES))?)?;
+    put("etc/edged/edged.toml", &edged(settings)?)?;
+    put("etc/edged/broker.toml", &broker(settings)?)?;
+    put("etc/edged/broker.env", &broker_listeners(settings))?;
+    let mut keys = settings.commission_keys.join("\n");
+    keys.push('\n');
+    put("etc/edged/commission.keys", &keys)?;
+    let build = json!({
+        "version": settings.version,
+        "board": settings.board,
+        "development": settings.development,
+        "built": EPOCH,
+    });
+    put("etc/edged/build.json", &format!("{build:#}\n"))?;
+    put("etc/umec/data", if settings.without_tpm { "plain\n" } else { "sealed\n" })?;
+    put("usr/lib/os-release", &os_release(settings))?;
+    std::os::unix::fs::symlink("../usr/lib/os-release", tree.join("etc/os-release"))?;
+    Ok(())
+}
+
+fn authorities(folder: &Path) -> anyhow::Result<String> {
+    let mut files = BTreeMap::new();
+    walk(folder, folder, &mut |name, path| {
+        files.insert(name, path);
+    })?;
+    let mut bundle = String::new();
+    for path in files.values() {
+        let text = fs::read_to_string(path)?;
+        writeln!(bundle, "{}", text.trim_end())?;
+    }
+    Ok(bundle)
+}
+
+/// As in systemd's os-release(5).
+fn os_release(settings: &Settings) -> String {
+    let Settings { version, board, development, .. } = settings;
+    let variant = if *development { "DEVELOPMENT" } else { "production" };
+    format!(
+        "NAME=\"uMEC\"\nID=umec\nID_LIKE=debian\nVERSION_ID={version}\nIMAGE_ID=umec-{board}\nIMAGE_VERSION={version}\n\
+         PRETTY_NAME=\"uMEC {version} for {board} ({variant})\"\nVARIANT_ID={}\n",
+        variant.to_lowercase()
+    )
+}
+
+fn node(settings: &Settings) -> toml::Table {
+    let mut node = toml::Table::new();
+    node.insert("site".to_owned(), settings.site.clone().into());
+    node.insert("state".to_owned(), "/var/lib/edged".into());
+    node.insert("run".to_owned(), "/run/edged".into());
+    node.insert("uid".to_owned(), i64::from(EDGED).into());
+    node
+}
+
+fn table(pairs: &[(&str, toml::Value)]) -> toml::Value {
+    let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    toml::Value::Table(pairs.collect())
+}
+
+fn list(items: &[&str]) -> toml::Value {
+    items.iter().map(|item| toml::Value::from(*item)).collect::<Vec<_>>().into()
+}
+
+/// One uplink; each address in both families, apart (sysctl `net.ipv6.bindv6only`).
+fn edged(settings: &Settings) -> anyhow::Result<String> {
+    let upstreams: Vec<String> = settings.upstreams.iter().map(ToString::to_string).collect();
+    let upstreams: Vec<&str> = upstreams.iter().map(String::as_str).collect();
+    let config = table(&[
+        ("version", 1.into()),
+        ("node", node(settings).into()),
+        ("network", table(&[("uplink", "eth0".into())])),
+        (
+            "dns",
+            table(&[
+                ("listen", list(&["0.0.0.0:53", "[::]:53"])),
+                ("upstreams", list(&upstreams)),
+            ]),
+        ),
+        ("http", table(&[("listen", list(&["0.0.0.0:443", "[::]:443"]))])),
+        ("ssh", table(&[("listen", list(&["0.0.0.0:22", "[::]:22"]))])),
+    ]);
+    Ok(toml::to_string(&config)?)
+}
+
+/// The broker's own start reads edged's password as a credential (mosquitto.service).
+fn broker(settings: &Settings) -> anyhow::Result<String> {
+    let password = "/run/credentials/mosquitto.service/mqtt-password";
+    let config = table(&[
+        ("version", 1.into()),
+        ("node", node(settings).into()),
+        ("mqtt", table(&[("password_file", password.into())])),
+    ]);
+    Ok(toml::to_string(&config)?)
+}
+
+/// Outside, an image for production speaks MQTT with TLS alone; a development image speaks it without as well.
+fn broker_listeners(settings: &Settings) -> String {
+    let plain = if settings.development {
+        "--listen 0.0.0.0:1883 --listen [::]:1883"
+    } else {
+        "--listen 127.0.0.1:1883 --listen 10.80.0.1:1883"
+    };
+    format!("LISTEN={plain} --listen-tls 0.0.0.0:8883 --listen-tls [::]:8883\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(development: bool) -> Settings {
+        Settings {
+            board: "qemu-aarch64".to_owned(),
+            version: "1.0".to_owned(),
+            site: "edge".to_owned(),
+            development,
+            without_tpm: false,
+            commission_keys: Vec::new(),
+            upstreams: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn production_speaks_mqtt_to_the_outside_with_tls_alone() {
+        assert!(!broker_listeners(&settings(false)).contains("0.0.0.0:1883"));
+        assert!(broker_listeners(&settings(true)).contains("0.0.0.0:1883"));
+    }
+}
