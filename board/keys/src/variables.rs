@@ -1,0 +1,148 @@
+//! `ubootefi.var`: EFI variables as U-Boot keeps them in a file, and inside itself.
+//!
+//! A header of 24 bytes (0, magic, whole length, CRC-32 of what follows), then entries, each padded to 8 bytes: length
+//! of the data, attributes, time, GUID, the name in UTF-16 with its NUL, the data. All numbers are little-endian
+//! (include/efi_variable.h of U-Boot 2025.01).
+
+use anyhow::Context;
+use uuid::Uuid;
+
+/// `UbEfiVa`, version 1.
+const MAGIC: u64 = 0x0161_5669_6645_6255;
+/// Bytes of the header.
+const HEADER: usize = 24;
+/// Entries begin at multiples of this.
+const ALIGNMENT: usize = 8;
+/// The generator of CRC-32 (ISO 3309), reversed.
+const POLYNOMIAL: u32 = 0xedb8_8320;
+
+/// `EFI_GLOBAL_VARIABLE` (UEFI 2.10, 3.3).
+pub(crate) const GLOBAL: Uuid = Uuid::from_u128(0x8be4_df61_93ca_11d2_aa0d_00e0_9803_2b8c);
+/// `EFI_IMAGE_SECURITY_DATABASE_GUID` (UEFI 2.10, 32.6.1).
+pub(crate) const SECURITY_DATABASE: Uuid =
+    Uuid::from_u128(0xd719_b2cb_3d3a_4596_a3bc_dad0_0e67_656f);
+/// Non-volatile, seen at boot and at run time.
+const KEPT: u32 = 0x7;
+/// Changed only by who signs the change (`EFI_VARIABLE_TIME_BASED_AUTHENTICATED_WRITE_ACCESS`).
+const AUTHENTICATED: u32 = 0x20;
+
+/// One variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name, such as `db`.
+    pub name: String,
+    /// Its vendor.
+    pub vendor: Uuid,
+    /// `EFI_VARIABLE_…` bits.
+    pub attributes: u32,
+    /// When it was set, in seconds since 1970.
+    pub time: u64,
+    /// What it holds.
+    pub data: Vec<u8>,
+}
+
+impl Variable {
+    /// A key or a list of signatures.
+    pub(crate) fn authenticated(name: &str, vendor: Uuid, data: Vec<u8>) -> Self {
+        Self {
+            name: name.to_owned(),
+            vendor,
+            attributes: KEPT | AUTHENTICATED,
+            time: board_forge::EPOCH,
+            data,
+        }
+    }
+
+    /// A variable of the boot manager, such as `BootOrder` or `Boot0001`.
+    pub fn boot(name: &str, data: Vec<u8>) -> Self {
+        Self {
+            name: name.to_owned(),
+            vendor: GLOBAL,
+            attributes: KEPT,
+            time: 0,
+            data,
+        }
+    }
+}
+
+/// Variables as a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Variables(pub Vec<Variable>);
+
+impl Variables {
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// They are more than 32 bits can count.
+    pub fn encode(&self) -> anyhow::Result<Vec<u8>> {
+        let mut entries = Vec::new();
+        for variable in &self.0 {
+            let length = u32::try_from(variable.data.len())
+                .with_context(|| format!("the EFI variable {} is too long", variable.name))?;
+            entries.extend(length.to_le_bytes());
+            entries.extend(variable.attributes.to_le_bytes());
+            entries.extend(variable.time.to_le_bytes());
+            entries.extend(variable.vendor.to_bytes_le());
+            let name = variable.name.encode_utf16().chain([0]);
+            entries.extend(name.flat_map(u16::to_le_bytes));
+            entries.extend(&variable.data);
+            entries.resize(entries.len().next_multiple_of(ALIGNMENT), 0);
+        }
+        let length =
+            u32::try_from(HEADER + entries.len()).context("the EFI variables are too long")?;
+        let mut file = Vec::with_capacity(HEADER + entries.len());
+        file.extend(0u64.to_le_bytes());
+        file.extend(MAGIC.to_le_bytes());
+        file.extend(length.to_le_bytes());
+        file.extend(crc32(&entries).to_le_bytes());
+        file.extend(entries);
+        Ok(file)
+    }
+}
+
+/// CRC-32 as in gzip and Ethernet.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (POLYNOMIAL & 0u32.wrapping_sub(crc & 1))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_the_standard_s() {
+        // The check value of CRC-32/ISO-HDLC.
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn a_file_of_variables_is_what_u_boot_reads() {
+        let file = Variables(vec![
+            Variable::authenticated("db", SECURITY_DATABASE, vec![0xaa; 3]),
+            Variable::boot("BootOrder", vec![1, 0, 2, 0]),
+        ])
+        .encode()
+        .unwrap();
+        // Header: 24; db: 32 + 6 + 3 = 41, padded to 48; BootOrder: 32 + 20 + 4 = 56.
+        assert_eq!(file.len(), 24 + 48 + 56);
+        assert_eq!(&file[..8], [0; 8]);
+        assert_eq!(&file[8..16], b"UbEfiVa\x01");
+        assert_eq!(file[16..20], 128u32.to_le_bytes());
+        assert_eq!(file[20..24], crc32(&file[24..]).to_le_bytes());
+        assert_eq!(file[24..28], 3u32.to_le_bytes());
+        assert_eq!(file[28..32], 0x27u32.to_le_bytes());
+        // The first three fields of a GUID are little-endian.
+        assert_eq!(
+            file[40..48],
+            [0xcb, 0xb2, 0x19, 0xd7, 0x3a, 0x3d, 0x96, 0x45]
+        );
+        assert_eq!(&file[56..65], b"d\0b\0\0\0\xaa\xaa\xaa");
+        assert_eq!(file[72..76], 4u32.to_le_bytes());
+        assert_eq!(file[76..80], 7u32.to_le_bytes());
+        assert_eq!(&file[104..108], b"B\0o\0");
+    }
+}
