@@ -1,1 +1,32 @@
 //! The signed image of a box.
+//!
+//! [`build()`] takes the kernel, the programs and Debian's packages and makes one unified kernel image of them ([`uki`]),
+//! signed for UEFI Secure Boot ([`authenticode`]), and foretells what a TPM will hold when it has booted ([`golden`]).
+//! [`Image::write_disk`] puts it onto a [`disk`] or, for the Raspberry Pi, a card. [`measure`] reads the log of a real
+//! boot and says which event was not as foretold. The same sources and keys give the same bits.
+
+pub mod authenticode;
+mod board;
+mod build;
+mod checksum;
+mod crates;
+mod der;
+pub mod disk;
+pub mod golden;
+mod guid;
+pub mod inventory;
+pub mod measure;
+pub mod pcr;
+pub mod pe;
+mod policy;
+mod rpi;
+mod sbom;
+mod stub;
+pub mod uki;
+pub mod userspace;
+pub mod variables;
+mod verb;
+
+pub use board::Board;
+pub use build::{Image, Pieces, Request, build};
+pub use verb::{Options, run};

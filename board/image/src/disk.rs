@@ -1,0 +1,311 @@
+//! The disk: a partition table with fixed names, a boot partition with room for two images, and a partition for data.
+//!
+//! Nothing here needs root, a loop device or a mount: the table is written by hand, the FAT by mtools.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use board_forge::{Bind, DebianRoot, run};
+
+use crate::checksum::crc32;
+use crate::guid::Guid;
+use crate::variables::{self, BootEntry, Variable};
+
+/// Bytes of a sector.
+pub const SECTOR: u64 = 512;
+const MIB: u64 = 1 << 20;
+/// Partitions begin at whole MiB, as partitioning tools do it.
+const FIRST: u64 = MIB / SECTOR;
+/// Room for one image: twice the aim of 64 MB for all of it, less a little, so that a later one has space to grow.
+pub const SLOT: u64 = 96 * MIB;
+/// Two images, and 8 MiB for the FAT itself, EFI variables and what a stopped update left.
+const BOOT: u64 = 2 * SLOT + 8 * MIB;
+/// Applications and their images. The file is sparse: what is not written takes no space.
+const DATA: u64 = 4096 * MIB;
+
+/// The types of partitions (UEFI and the Discoverable Partitions Specification), and the names of ours. The names are
+/// the same in every image: two builds are the same bits, and the boot entries can name the partition.
+const ESP_TYPE: Guid = Guid::new("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
+const LUKS_TYPE: Guid = Guid::new("ca7d7ccb-63ed-4c53-861c-1742536059cc");
+const DISK: Guid = Guid::new("756d6563-0000-4000-8000-000000000000");
+const ESP: Guid = Guid::new("756d6563-0000-4000-8000-000000000001");
+const DATA_PARTITION: Guid = Guid::new("756d6563-0000-4000-8000-000000000002");
+/// By this name the box finds its data.
+const DATA_NAME: &str = "umec-data";
+/// The FAT's number, which mformat would else take from the clock.
+pub const VOLUME: &str = "554d4543";
+
+/// Numbers of a GPT (UEFI, 5.3).
+const ENTRIES: usize = 128;
+const ENTRY: usize = 128;
+const HEADER: usize = 92;
+const TABLE_SECTORS: u64 = 32;
+
+/// The paths of the two images on the boot partition.
+pub const SLOTS: [(u16, &str, &str); 2] = [
+    (1, "A", "\\EFI\\umec\\a.efi"),
+    (2, "B", "\\EFI\\umec\\b.efi"),
+];
+
+/// The boot manager's variables, as they stand in the file on the boot partition.
+///
+/// # Errors
+/// Never for the constants above.
+pub fn boot_variables() -> anyhow::Result<Vec<Variable>> {
+    let entries = SLOTS.map(|(number, title, file)| {
+        let entry = BootEntry {
+            title: title.to_owned(),
+            file: file.to_owned(),
+        };
+        (number, entry)
+    });
+    variables::boot_manager(&entries)
+}
+
+/// The first image on the boot partition, and U-Boot's variables, as mtools names them.
+pub const FIRST_IMAGE: &str = "EFI/umec/a.efi";
+pub const VARIABLES: &str = "ubootefi.var";
+
+/// A partition of the table.
+struct Partition {
+    kind: Guid,
+    id: Guid,
+    first: u64,
+    count: u64,
+    name: &'static str,
+}
+
+/// The disk of a machine that reads a GPT.
+pub struct Disk {
+    sectors: u64,
+    partitions: [Partition; 2],
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        let (boot, data) = (BOOT / SECTOR, DATA / SECTOR);
+        let after = FIRST + boot;
+        Self {
+            // As much behind the last partition as before the first: the second table is there.
+            sectors: after + data + FIRST,
+            partitions: [
+                Partition {
+                    kind: ESP_TYPE,
+                    id: ESP,
+                    first: FIRST,
+                    count: boot,
+                    name: "umec-boot",
+                },
+                Partition {
+                    kind: LUKS_TYPE,
+                    id: DATA_PARTITION,
+                    first: after,
+                    count: data,
+                    name: DATA_NAME,
+                },
+            ],
+        }
+    }
+}
+
+impl Disk {
+    /// What U-Boot measures of the table: its header, the number of partitions, and their entries.
+    pub fn measured(&self) -> Vec<u8> {
+        let entries = self.entries();
+        let mut out = self.header(&entries, 1);
+        let used = self.partitions.len();
+        out.extend(u64::try_from(used).unwrap_or_default().to_le_bytes());
+        out.extend(entries.get(..used * ENTRY).unwrap_or_default());
+        out
+    }
+
+    fn entries(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for partition in &self.partitions {
+            let start = out.len();
+            out.extend(partition.kind.bytes());
+            out.extend(partition.id.bytes());
+            out.extend(partition.first.to_le_bytes());
+            out.extend((partition.first + partition.count - 1).to_le_bytes());
+            out.extend(0u64.to_le_bytes());
+            out.extend(partition.name.encode_utf16().flat_map(u16::to_le_bytes));
+            out.resize(start + ENTRY, 0);
+        }
+        out.resize(ENTRIES * ENTRY, 0);
+        out
+    }
+
+    /// The header that stands in sector `here`: the first in sector 1, the other in the last one.
+    fn header(&self, entries: &[u8], here: u64) -> Vec<u8> {
+        let last = self.sectors - 1;
+        let (other, table) = if here == 1 {
+            (last, 2)
+        } else {
+            (1, last - TABLE_SECTORS)
+        };
+        let half = |value: u32| value.to_le_bytes();
+        let word = |value: u64| value.to_le_bytes();
+        let head = [b"EFI PART".as_slice(), &half(0x0001_0000), &half(92)].concat();
+        let rest = [
+            half(0).as_slice(),
+            &word(here),
+            &word(other),
+            &word(2 + TABLE_SECTORS),
+            &word(last - TABLE_SECTORS - 1),
+            &DISK.bytes(),
+            &word(table),
+            &half(128),
+            &half(128),
+            &half(crc32(entries)),
+        ]
+        .concat();
+        // The header's own checksum is over the header with that checksum as zero.
+        let sum = crc32(&[head.as_slice(), &half(0), &rest].concat());
+        let header = [head.as_slice(), &half(sum), &rest].concat();
+        debug_assert_eq!(header.len(), HEADER);
+        header
+    }
+
+    /// Writes the disk with `uki` in the first slot; the second is left for an update.
+    ///
+    /// # Errors
+    /// The image is too large for its slot, or mtools'.
+    pub fn write(&self, tools: &DebianRoot, to: &Path, uki: &[u8]) -> anyhow::Result<()> {
+        let size = u64::try_from(uki.len())?;
+        if size > SLOT {
+            bail!("the image has {size} bytes and its slot {SLOT}; leave something out");
+        }
+        let disk = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
+        disk.set_len(self.sectors * SECTOR)?;
+        self.write_tables(&disk)?;
+        drop(disk);
+        let [boot, _] = &self.partitions;
+        let variables = variables::file(&boot_variables()?)?;
+        let files = [(FIRST_IMAGE, uki), (VARIABLES, variables.as_slice())];
+        fat(tools, to, boot.first, boot.count, "UMEC-BOOT", &files)
+    }
+
+    fn write_tables(&self, disk: &File) -> anyhow::Result<()> {
+        let (entries, last) = (self.entries(), self.sectors - 1);
+        disk.write_all_at(&protective_mbr(self.sectors), 0)?;
+        for (here, table) in [(1, 2), (last, last - TABLE_SECTORS)] {
+            disk.write_all_at(&self.header(&entries, here), here * SECTOR)?;
+            disk.write_all_at(&entries, table * SECTOR)?;
+        }
+        Ok(())
+    }
+}
+
+/// An MBR whose one partition covers the whole disk (UEFI, 5.2.3).
+fn protective_mbr(sectors: u64) -> Vec<u8> {
+    let count = u32::try_from(sectors - 1).unwrap_or(u32::MAX);
+    mbr([0; 4], &[(0xee, 1, count)])
+}
+
+/// An MBR: the disk's number, and type, first sector and count of up to four partitions.
+pub fn mbr(disk: [u8; 4], partitions: &[(u8, u32, u32)]) -> Vec<u8> {
+    let mut out = vec![0; 440];
+    out.extend(disk);
+    out.extend([0; 2]);
+    for (kind, first, count) in partitions {
+        // Cylinders, heads and sectors: the values that say "too large to say so".
+        out.extend([0, 0, 2, 0, *kind, 0xff, 0xff, 0xff]);
+        out.extend(first.to_le_bytes());
+        out.extend(count.to_le_bytes());
+    }
+    out.resize(510, 0);
+    out.extend([0x55, 0xaa]);
+    out
+}
+
+/// Makes a FAT32 in a part of a disk and puts files into it, by path.
+///
+/// # Errors
+/// mtools'.
+pub fn fat(
+    tools: &DebianRoot,
+    disk: &Path,
+    first: u64,
+    count: u64,
+    label: &str,
+    files: &[(&str, &[u8])],
+) -> anyhow::Result<()> {
+    let aside = tempfile::tempdir()?;
+    let mut folders: Vec<&str> = Vec::new();
+    for (index, (path, bytes)) in files.iter().enumerate() {
+        fs::write(aside.path().join(index.to_string()), bytes)?;
+        let parents = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
+        folders.extend(parents);
+    }
+    folders.sort_unstable();
+    folders.dedup();
+    let (from, name) = (
+        disk.parent().context("a disk is a file in a folder")?,
+        disk.file_name().context("a disk is a file in a folder")?,
+    );
+    let image = format!("/work/disk/{}@@{}", name.to_string_lossy(), first * SECTOR);
+    let binds = [
+        Bind::write(from, "/work/disk"),
+        Bind::read(aside.path(), "/work/files"),
+    ];
+    // mtools takes the times from SOURCE_DATE_EPOCH, which every command in the root has.
+    let mtools = |program: &str| tools.command("/work", &binds, program);
+    run(mtools("mformat")?
+        .args(["-i", &image, "-F", "-v", label, "-N", VOLUME, "-T"])
+        .args([&count.to_string(), "::"]))?;
+    for folder in folders {
+        run(mtools("mmd")?.args(["-i", &image]).arg(format!("::/{folder}")))?;
+    }
+    for (index, (path, _)) in files.iter().enumerate() {
+        run(mtools("mcopy")?
+            .args(["-i", &image])
+            .arg(format!("/work/files/{index}"))
+            .arg(format!("::/{path}")))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_checks_itself_and_the_entries() {
+        let disk = Disk::default();
+        let entries = disk.entries();
+        for here in [1, disk.sectors - 1] {
+            let mut header = disk.header(&entries, here);
+            assert_eq!(header.len(), HEADER);
+            let sum: [u8; 4] = header[16..20].try_into().unwrap();
+            header[16..20].fill(0);
+            assert_eq!(sum, crc32(&header).to_le_bytes());
+            assert_eq!(header[88..92], crc32(&entries).to_le_bytes());
+        }
+    }
+
+    #[test]
+    fn two_images_of_full_size_fit_on_the_boot_partition() {
+        let disk = Disk::default();
+        let [boot, data] = &disk.partitions;
+        assert!(boot.count * SECTOR > 2 * SLOT);
+        assert_eq!(boot.first + boot.count, data.first);
+        assert!(data.first + data.count + TABLE_SECTORS < disk.sectors);
+    }
+
+    #[test]
+    fn only_the_used_entries_are_measured() {
+        let measured = Disk::default().measured();
+        assert_eq!(measured.len(), HEADER + 8 + 2 * ENTRY);
+        assert_eq!(measured[HEADER..HEADER + 8], 2u64.to_le_bytes());
+    }
+
+    #[test]
+    fn an_mbr_ends_with_its_signature() {
+        let mbr = mbr(*b"umec", &[(0x0c, 2048, 65536), (0xef, 67584, 65536)]);
+        assert_eq!(mbr.len(), 512);
+        assert_eq!((mbr[446 + 4], mbr[462 + 4]), (0x0c, 0xef));
+        assert_eq!(mbr[510..], [0x55, 0xaa]);
+    }
+}

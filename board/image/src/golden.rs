@@ -1,0 +1,268 @@
+//! What the registers of the TPM will hold after a boot, computed from what was built and nothing else.
+//!
+//! The order of events is U-Boot 2025.01's, systemd-stub 257's and Linux 6.12's. Three of them only the machine knows:
+//! the device tree (QEMU makes it from its own command line; TF-A, OP-TEE and U-Boot each change it on the way), the boot
+//! entry that U-Boot makes by itself of the disk that it finds, and U-Boot's version where no stage before it measures it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::authenticode;
+use crate::pcr::{Event, REGISTERS, Value};
+use crate::pe::Pe;
+use crate::stub;
+use crate::variables::{self, Variable};
+
+/// What the box puts into PCR 11 on its way, in systemd's words (systemd-pcrphase.service): the data partition opens in
+/// the first phase alone.
+pub const PHASES: [&str; 2] = ["enter-initrd", "leave-initrd"];
+/// What firmware measures between what it is and what it starts (PFP, `EV_SEPARATOR`).
+const SEPARATOR: [u8; 4] = [0; 4];
+const SEPARATED: u8 = 8;
+/// Texts that U-Boot measures (`EV_EFI_ACTION`).
+const CALLING: &str = "Calling EFI Application from Boot Option";
+const EXIT: &str = "Exit Boot Services Invocation";
+const EXITED: &str = "Exit Boot Services Returned with Success";
+/// The names of the events that only the machine knows.
+const DEVICE_TREE: &str = "DTB DATA";
+const OWN_ENTRY: &str = "Boot0000";
+const VERSION: &str = "version of the firmware";
+
+/// What the build foretells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Golden {
+    /// By number.
+    pub registers: BTreeMap<u8, Register>,
+}
+
+/// One register.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Register {
+    /// What it holds in the running box; nothing when an event cannot be foretold.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub value: Option<Value>,
+    /// Why there is no value.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why_not: Option<String>,
+    /// What the firmware measures into it, in order.
+    pub events: Vec<Expected>,
+}
+
+/// An event as it is foretold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// What is measured.
+    pub name: String,
+    /// Its hash; nothing when only the machine knows it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub digest: Option<Value>,
+}
+
+/// What boots.
+#[derive(Debug, Clone, Copy)]
+pub struct Chain<'a> {
+    /// What the stages before U-Boot measure, in order. Empty when U-Boot is the first.
+    pub firmware: &'a [Event],
+    /// PK, KEK, db and dbx as U-Boot was built with; one that is not there is empty.
+    pub keys: &'a [Variable],
+    /// The boot order and the boot entries.
+    pub boot: &'a [Variable],
+    /// The signed unified kernel image.
+    pub uki: &'a [u8],
+    /// What U-Boot measures of the partition table; nothing on a disk with an MBR.
+    pub partitions: Option<&'a [u8]>,
+}
+
+impl Golden {
+    /// Foretells the registers.
+    ///
+    /// # Errors
+    /// The image is not one of ours: a section is missing.
+    pub fn of(chain: &Chain) -> anyhow::Result<Self> {
+        let image = Pe::parse(chain.uki)?;
+        let kernel = image
+            .section(".linux")
+            .context("the unified kernel image has no kernel")?;
+        let mut events = firmware(chain.firmware);
+        events.extend(secure_boot(chain.keys));
+        events.push(application(1, chain.uki)?);
+        events.push(machine(1, DEVICE_TREE));
+        events.extend(boot_manager(chain.boot));
+        events.push(text(4, CALLING));
+        let table = chain.partitions.map(|table| Event::of(5, "partition table", table));
+        events.extend(table.map(known));
+        events.extend((0..SEPARATED).map(|pcr| known(Event::of(pcr, "separator", &SEPARATOR))));
+        events.extend(stub::sections(&image).into_iter().map(known));
+        events.push(application(2, kernel)?);
+        events.extend(kernel_inputs(&image));
+        events.extend([EXIT, EXITED].map(|what| text(5, what)));
+        Ok(Self::from_events(&events))
+    }
+
+    fn from_events(events: &[(u8, Expected)]) -> Self {
+        let registers = (0..REGISTERS).map(|pcr| {
+            let events: Vec<Expected> = events
+                .iter()
+                .filter(|(register, _)| *register == pcr)
+                .map(|(_, expected)| expected.clone())
+                .collect();
+            (pcr, Register::of(pcr, events))
+        });
+        Self {
+            registers: registers.collect(),
+        }
+    }
+}
+
+impl Register {
+    fn of(pcr: u8, events: Vec<Expected>) -> Self {
+        let unknown: Vec<&str> = events
+            .iter()
+            .filter(|event| event.digest.is_none())
+            .map(|event| event.name.as_str())
+            .collect();
+        let why_not = (!unknown.is_empty())
+            .then(|| format!("only the machine knows these: {}", unknown.join(", ")));
+        let phases = PHASES.iter().filter(|_| pcr == 11).map(|phase| Value::of(phase.as_bytes()));
+        let value = events.iter().filter_map(|event| event.digest).chain(phases);
+        let value = value.fold(Value::default(), Value::extended);
+        Self {
+            value: why_not.is_none().then_some(value),
+            why_not,
+            events,
+        }
+    }
+}
+
+fn known(event: Event) -> (u8, Expected) {
+    let expected = Expected {
+        name: event.name,
+        digest: Some(event.digest),
+    };
+    (event.pcr, expected)
+}
+
+fn machine(pcr: u8, name: &str) -> (u8, Expected) {
+    let expected = Expected {
+        name: name.to_owned(),
+        digest: None,
+    };
+    (pcr, expected)
+}
+
+/// A text that is measured as it is.
+fn text(pcr: u8, text: &str) -> (u8, Expected) {
+    known(Event::of(pcr, text, text.as_bytes()))
+}
+
+/// TF-A's measurements, or U-Boot's of itself where nobody is before it.
+fn firmware(measured: &[Event]) -> Vec<(u8, Expected)> {
+    if measured.is_empty() {
+        return vec![machine(0, VERSION)];
+    }
+    measured.iter().cloned().map(known).collect()
+}
+
+/// The state of secure boot: on, with these keys, in user mode.
+fn secure_boot(keys: &[Variable]) -> Vec<(u8, Expected)> {
+    let flag = |name: &str, value: u8| Variable::global(name, vec![value]).event(7);
+    let key = |name: &str| {
+        keys.iter().find(|variable| variable.name == name).map_or_else(
+            || Variable::key(name, Vec::new()).event(7),
+            |variable| variable.event(7),
+        )
+    };
+    let mut events = vec![flag("SecureBoot", 1)];
+    events.extend(variables::KEYS.map(key));
+    events.extend([flag("DeployedMode", 0), flag("AuditMode", 0)]);
+    events.into_iter().map(known).collect()
+}
+
+/// The boot manager's variables as it finds them, and one entry more: U-Boot makes it of the disk that it sees, under the
+/// first free number, 0, puts it last in the order, and keeps it, so that the first boot measures what all others do.
+fn boot_manager(variables: &[Variable]) -> Vec<(u8, Expected)> {
+    let mut events = Vec::new();
+    for variable in variables {
+        let mut variable = variable.clone();
+        if variable.name == "BootOrder" {
+            variable.data.extend([0; 2]);
+        }
+        events.push(known(variable.event(1)));
+    }
+    events.push(machine(1, OWN_ENTRY));
+    events
+}
+
+fn application(count: usize, file: &[u8]) -> anyhow::Result<(u8, Expected)> {
+    Ok(known(Event {
+        pcr: 4,
+        name: format!("EFI application {count}"),
+        digest: Value(authenticode::digest(file)?),
+    }))
+}
+
+/// What the kernel's own EFI stub measures: its command line as it gets it, in UTF-16 with its end, and its initrd.
+fn kernel_inputs(image: &Pe) -> [(u8, Expected); 2] {
+    let line = image.section(".cmdline").unwrap_or_default();
+    let line: Vec<u8> = String::from_utf8_lossy(line)
+        .trim_end_matches('\0')
+        .encode_utf16()
+        .chain([0])
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    [
+        known(Event::of(9, "LOADED_IMAGE::LoadOptions", &line)),
+        known(Event::of(9, "Linux initrd", &stub::initrd(image))),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(events: &[(u8, Expected)], pcr: u8) -> Option<Value> {
+        Golden::from_events(events).registers[&pcr].value
+    }
+
+    #[test]
+    fn the_register_of_the_device_tree_has_no_value_and_says_why() {
+        let order = known(Event::of(1, "BootOrder", b"1"));
+        let golden = Golden::from_events(&[machine(1, DEVICE_TREE), order]);
+        let register = &golden.registers[&1];
+        assert!(register.value.is_none());
+        assert!(register.why_not.as_ref().unwrap().ends_with(": DTB DATA"));
+        assert_eq!(register.events[1].digest, Some(Value::of(b"1")));
+    }
+
+    #[test]
+    fn register_11_is_foretold_as_the_running_box_has_it() {
+        let zero = Value::default();
+        let after = zero
+            .extended(Value::of(b"enter-initrd"))
+            .extended(Value::of(b"leave-initrd"));
+        assert_eq!(value(&[], 11), Some(after));
+        assert_eq!(value(&[], 12), Some(zero));
+    }
+
+    #[test]
+    fn a_key_that_is_not_set_is_measured_as_empty() {
+        let db = Variable::key("db", vec![1, 2, 3]);
+        let events = secure_boot(std::slice::from_ref(&db));
+        let names: Vec<_> = events.iter().map(|(_, event)| event.name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["SecureBoot", "PK", "KEK", "db", "dbx", "DeployedMode", "AuditMode"]
+        );
+        assert_eq!(events[3], known(db.event(7)));
+        assert_eq!(events[4], known(Variable::key("dbx", Vec::new()).event(7)));
+    }
+
+    #[test]
+    fn without_stages_before_it_u_boot_measures_its_version_alone() {
+        assert_eq!(firmware(&[]), [machine(0, VERSION)]);
+        let measured = [Event::of(0, "BL_33", b"u-boot")];
+        assert_eq!(firmware(&measured), measured.map(known));
+    }
+}
