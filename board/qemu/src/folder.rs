@@ -62,14 +62,12 @@ impl Folder {
     /// # Errors
     /// They cannot be copied.
     pub fn furnish(&self, parts: &Parts) -> anyhow::Result<()> {
-        for (from, to) in [
-            (&parts.firmware.flash, self.flash()),
-            (&parts.disk, self.disk()),
-        ] {
-            if !to.exists() {
-                copy(from, &to)?;
-                fs::set_permissions(&to, Permissions::from_mode(0o600))?;
-            }
+        if !self.flash().exists() {
+            copy(&parts.firmware.flash, &self.flash())?;
+            fs::set_permissions(self.flash(), Permissions::from_mode(0o600))?;
+        }
+        if !self.disk().exists() {
+            parts.image.write_disk(&self.disk())?;
         }
         if !self.operator().exists() {
             run(Command::new("ssh-keygen")

@@ -38,7 +38,7 @@ pub use folder::Folder;
 pub use guest::{BOOT, Guest, Outcome};
 pub use machine::{Changes, Machine};
 pub use parts::Parts;
-pub use port::Ports;
+pub use port::{Forward, Ports};
 pub use stage::{MOMENTS, READY, Stage};
 
 /// Debian packages that the machine itself needs, and why.
@@ -60,6 +60,9 @@ pub struct Options {
     /// Which board.
     #[arg(long, value_enum, default_value = "qemu-aarch64")]
     pub board: Board,
+    /// Another TCP port of the box that appears on 127.0.0.1; may be repeated.
+    #[arg(long, value_name = "HERE:THERE")]
+    pub forward: Vec<Forward>,
     /// Tamper with the box first, and show who refuses it.
     #[arg(long, value_enum)]
     pub tamper: Option<tamper::What>,
@@ -79,7 +82,13 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     folder.furnish(&parts)?;
     match options.tamper {
         Some(what) => tampered(what, &cache, &root, &parts, &folder, &signals),
-        None => serve(&root, &parts, &folder, &signals),
+        None => {
+            let changes = Changes {
+                forwards: options.forward.clone(),
+                ..Changes::default()
+            };
+            serve(&root, &parts, &folder, &changes, &signals)
+        }
     }
 }
 
@@ -87,9 +96,10 @@ fn serve(
     root: &DebianRoot,
     parts: &Parts,
     folder: &Folder,
+    changes: &Changes,
     signals: &Signals,
 ) -> anyhow::Result<()> {
-    let mut guest = Guest::start(root, folder, &Changes::default())?;
+    let mut guest = Guest::start(root, folder, changes)?;
     match guest.outcome(&|| signals.stop())? {
         Outcome::Ready => {}
         Outcome::Stopped => return guest.machine.cut(),

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::console::{Console, Heard};
 use crate::folder::{Folder, INSIDE};
-use crate::port::Ports;
+use crate::port::{Forward, Ports};
 use crate::tpm::{SOCKET, Tpm};
 
 /// Longest time until the first line: BL1 speaks at once.
@@ -27,6 +27,8 @@ pub struct Changes {
     pub arguments: Vec<String>,
     /// What they need to see, below `/work`.
     pub binds: Vec<Bind>,
+    /// Further ports that can be reached.
+    pub forwards: Vec<Forward>,
     /// End at a reset instead of starting again.
     pub once: bool,
 }
@@ -69,7 +71,7 @@ impl Machine {
         let mut command = root.command(INSIDE, &binds, "setpriv")?;
         command
             .args(["--pdeathsig", "KILL", "--", "qemu-system-aarch64"])
-            .args(hardware(&ports))
+            .args(hardware(&ports, &changes.forwards))
             .args(&changes.arguments);
         if changes.once {
             command.arg("-no-reboot");
@@ -154,13 +156,13 @@ pub fn write_tree(root: &DebianRoot, folder: &Folder, file: &str) -> anyhow::Res
     let _tpm = Tpm::start(root, folder)?;
     let mut command = root.command(INSIDE, &[folder.bind()], "qemu-system-aarch64")?;
     command
-        .args(hardware(&Ports::find()?))
+        .args(hardware(&Ports::find()?, &[]))
         .args(["-machine", &format!("dumpdtb={file}")]);
     run(&mut command).context("QEMU does not write its device tree")
 }
 
 /// Arguments of QEMU. Devices are on the virtio-mmio bus, where no option ROM is needed.
-fn hardware(ports: &Ports) -> Vec<String> {
+fn hardware(ports: &Ports, more: &[Forward]) -> Vec<String> {
     // What is not named is not there.
     let mut arguments = vec!["-nodefaults".to_owned(), "-no-user-config".to_owned()];
     let mut add = |option: &str, value: &str| {
@@ -190,7 +192,7 @@ fn hardware(ports: &Ports) -> Vec<String> {
     // outside.
     add(
         "-netdev",
-        &format!("user,id=net,restrict=on{}", ports.rules()),
+        &format!("user,id=net,restrict=on{}", ports.rules(more)),
     );
     add("-device", "virtio-net-device,netdev=net");
     arguments

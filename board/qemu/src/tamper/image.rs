@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::ops::Range;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
 use board_firmware::qemu_aarch64;
-use board_forge::{Cache, DebianRoot, output, run};
+use board_forge::{Bind, Cache, DebianRoot, output, run};
 use board_image::pe::Pe;
 use board_keys::Keys;
 
@@ -15,6 +16,8 @@ use super::disk::{self, Partition};
 use crate::Parts;
 use crate::folder::{Folder, INSIDE};
 
+/// Where an EROFS image says what it is (linux/fs/erofs/erofs_fs.h).
+const SUPERBLOCK: Range<usize> = 1024..1152;
 /// An image that is being changed, in the box's folder.
 const IMAGE: &str = "image.efi";
 
@@ -116,6 +119,29 @@ impl<'a> Images<'a> {
         Ok(())
     }
 
+    /// Flips a bit in the middle of a program of the RAM root, wherever the image's root keeps it.
+    pub fn flip_program(&self, erofs: &Path, path: &str) -> anyhow::Result<()> {
+        let mut dump = self.root.command(
+            INSIDE,
+            &[Bind::read(erofs, "/work/root.erofs")],
+            "dump.erofs",
+        )?;
+        dump.args(["-e", &format!("--path={path}"), "/work/root.erofs"]);
+        let at = middle(&output(&mut dump)?)
+            .with_context(|| format!("dump.erofs does not say where {path} is"))?;
+        let root = fs::read(erofs)?;
+        let mark = root.get(SUPERBLOCK).context("the root is cut off")?;
+        self.change(|image| {
+            let initrd = section(image, ".initrd")?;
+            let bytes = image.get(initrd.clone()).context("the image is cut off")?;
+            let place = bytes
+                .windows(mark.len())
+                .position(|window| window == mark)
+                .context("the initrd does not hold the image's root")?;
+            flip(image, initrd.start + place - SUPERBLOCK.start + at)
+        })
+    }
+
     /// Takes the kernel out of an image; returns the arguments by which QEMU offers it to the firmware.
     pub fn kernel_by_hand(&self) -> anyhow::Result<Vec<String>> {
         let path = self.paths.first().context("there is no image")?;
@@ -154,6 +180,22 @@ fn section(image: &[u8], name: &str) -> anyhow::Result<Range<usize>> {
     let section = found.with_context(|| format!("the image has no section {name}"))?;
     let start = section.raw.start;
     Ok(start..start + section.size.min(section.raw.len()))
+}
+
+/// The middle of a file's middle extent in the image, by what dump.erofs writes: number, place in the file, length, place
+/// in the image, length.
+fn middle(dump: &str) -> Option<usize> {
+    let extents: Vec<(usize, usize)> = dump
+        .lines()
+        .filter_map(|line| {
+            let (_, physical) = line.rsplit_once(" : ")?;
+            let (range, length) = physical.split_once('|')?;
+            let (start, _) = range.split_once("..")?;
+            Some((start.trim().parse().ok()?, length.trim().parse().ok()?))
+        })
+        .collect();
+    let (start, length) = extents.get(extents.len() / 2)?;
+    Some(start + length / 2)
 }
 
 /// Flips a bit in the middle of a section.
@@ -212,6 +254,15 @@ mod tests {
         expected[514] ^= 1;
         assert!(file == expected);
         assert!(flip_section(&mut file, ".b").is_err());
+    }
+
+    #[test]
+    fn the_middle_of_a_program_is_in_its_middle_extent() {
+        let dump = "Size: 9\n\n Ext:   logical offset   |  length :     physical offset    |  length\n   \
+            0:        0..  133899 |  133899 :      73728..    139264 |   65536\n   \
+            1:   133899..  257053 |  123154 :     139264..    204800 |   65536\n/usr/bin/edged: 2 extents found\n";
+        assert_eq!(middle(dump), Some(139_264 + 32_768));
+        assert_eq!(middle("no such file"), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod luks;
 mod tree;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use board_firmware as firmware;
@@ -19,15 +19,17 @@ use board_forge::{Cache, DebianRoot};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::Parts;
 use crate::console::Heard;
 use crate::folder::Folder;
 use crate::guest::{BOOT, Guest};
 use crate::machine::Changes;
 use crate::stage::{self, Stage};
-use crate::{Parts, folder};
 
 /// On the console, it says that a way past the chain is open.
 pub const BYPASSED: &str = "UMEC-BYPASSED";
+/// Where the image has edged.
+const EDGED: &str = "/usr/bin/edged";
 /// Lines of the console that a message repeats.
 const TAIL: usize = 15;
 
@@ -121,7 +123,7 @@ impl What {
             Self::Kernel => section(".linux")?,
             Self::Initrd => section(".initrd")?,
             Self::Cmdline => section(".cmdline")?,
-            Self::Edged => section(".initrd")?,
+            Self::Edged => images()?.flip_program(&parts.image.parts.user_space.root, EDGED)?,
             Self::Unsigned => images()?.change(image::unsign)?,
             Self::Foreign => images()?.sign_by_somebody_else()?,
             Self::Revoked => images()?.revoke(cache, parts)?,
@@ -142,6 +144,18 @@ impl What {
     }
 }
 
+/// What does nothing to a box that is otherwise well, as the chain does not look at it: an environment of U-Boot, and
+/// words for systemd-stub in a table of the firmware (SMBIOS type 11, systemd-stub(7)). Returns QEMU's arguments.
+///
+/// # Errors
+/// The environment cannot be written.
+pub fn beside_the_chain(folder: &Folder) -> anyhow::Result<Vec<String>> {
+    let words = format!("type=11,value=io.systemd.stub.kernel-cmdline-extra={BYPASSED}");
+    let mut arguments = environment::plant(folder)?;
+    arguments.extend(["-smbios".to_owned(), words]);
+    Ok(arguments)
+}
+
 /// What is printed when the chain has refused.
 #[derive(Debug, Serialize)]
 pub struct Refusal {
@@ -150,7 +164,7 @@ pub struct Refusal {
     /// Who refused.
     pub refused_by: Stage,
     /// What the box said.
-    pub console: std::path::PathBuf,
+    pub console: PathBuf,
 }
 
 /// Starts a box with the changes and waits for the stage that must refuse them.
@@ -171,20 +185,19 @@ pub fn refused(
     let refused_by = match heard {
         Heard::Line(Verdict::Refused(stage)) => stage,
         Heard::Line(Verdict::Open(words)) => bail!(
-            "SECURITY: the box went on although {what:?} was tampered with: it said `{words}`; {} must refuse it. See {}",
-            expected,
-            folder.console().display()
+            "SECURITY: the box went on although {what:?} was tampered with: it said `{words}`; {expected} must refuse it. Its last words:\n{}",
+            console.last(TAIL)
         ),
         Heard::Stopped => bail!("stopped before the box refused or served"),
         Heard::End | Heard::Late => bail!(
-            "{what:?} was tampered with, and the box neither refused nor served in words that are known; its last:\n{}",
+            "{what:?} was tampered with, and the box neither refused nor served in words that are known. Its last:\n{}",
             console.last(TAIL)
         ),
     };
     if refused_by != expected {
         bail!(
-            "{what:?} was tampered with and {refused_by} refused, but {expected} has to: the check before it is missing. See {}",
-            folder.console().display()
+            "{what:?} was tampered with and {refused_by} refused, but {expected} has to. The box's last words:\n{}",
+            console.last(TAIL)
         );
     }
     Ok(Refusal {
@@ -224,23 +237,6 @@ pub(crate) fn flip_bit(file: &Path, at: u64) -> anyhow::Result<()> {
         .with_context(|| format!("{shown} has no byte {at}"))?;
     open.write_all_at(&byte.map(|byte| byte ^ 1), at)?;
     Ok(())
-}
-
-/// A box that was never switched on, or one like `origin` where one is given.
-///
-/// # Errors
-/// It cannot be copied.
-pub fn victim(
-    parts: &Parts,
-    origin: Option<&Folder>,
-    path: Option<&Path>,
-) -> anyhow::Result<Folder> {
-    let victim = folder::Folder::open(path)?;
-    if let Some(origin) = origin {
-        origin.copy_to(&victim)?;
-    }
-    victim.furnish(parts)?;
-    Ok(victim)
 }
 
 #[cfg(test)]

@@ -1,0 +1,58 @@
+//! An application: loaded over SSH, run, asked for its page.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::ensure;
+use board::client::until;
+use board::process;
+use board_qemu::Guest;
+
+use crate::ground::{Ground, IMAGE, PAGE};
+
+/// Port of the box that leads to the application.
+pub const PUBLISHED: u16 = 8081;
+/// Longest wait for a page: a container starts in a second or two, emulated.
+const SOON: Duration = Duration::from_secs(60);
+
+/// `ssh box load < archive`, `ssh box run`.
+pub fn is_loaded_and_runs(guest: &Guest, ground: &Ground) -> anyhow::Result<()> {
+    let door = guest.door()?;
+    let loaded = door.told(&["load"], Some(&ground.archive))?;
+    ensure!(loaded.contains("umec-test/page"), "{loaded}");
+    let publish = format!("{PUBLISHED}:8080");
+    let words = ["run", "--name", "page", "--publish", &publish];
+    let options = ["--health-http", "8080/index.html", IMAGE];
+    door.told(&[&words[..], &options].concat(), None)?;
+    let shown = door.told(&["ps"], None)?;
+    ensure!(shown.contains("page") && shown.contains("ready"), "{shown}");
+    Ok(())
+}
+
+/// The page, through the box's own port.
+pub fn serves(here: u16) -> anyhow::Result<()> {
+    let url = format!("http://127.0.0.1:{here}/index.html");
+    until(SOON, || {
+        let page = process::output(
+            Command::new("curl")
+                .args(["--silent", "--show-error", "--fail", "--max-time", "10"])
+                .args(["--noproxy", "*", &url]),
+        )?;
+        ensure!(page.contains(PAGE), "{page}");
+        Ok(Some(()))
+    })
+}
+
+/// It is confined as on every node: not root, no new privileges, a filter for system calls.
+pub fn is_confined(guest: &Guest) -> anyhow::Result<()> {
+    let words = ["exec", "page", "/bin/busybox", "cat", "/proc/self/status"];
+    let status = guest.door()?.told(&words, None)?;
+    for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000"] {
+        ensure!(status.contains(line), "`{line}` is not in: {status}");
+    }
+    let words = ["exec", "page", "/bin/busybox", "cat", "/proc/self/uid_map"];
+    let map = guest.door()?.told(&words, None)?;
+    let host = map.split_whitespace().nth(1);
+    ensure!(host.is_some_and(|host| host != "0"), "{map}");
+    Ok(())
+}

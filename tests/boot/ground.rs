@@ -1,0 +1,82 @@
+//! What every box of the tests is made of.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use board::image::Image;
+use board::process;
+use board_forge::{Cache, DebianRoot, debs, tools};
+use board_qemu::Parts;
+use tempfile::TempDir;
+
+/// What the application's page says.
+pub const PAGE: &str = "a page out of a verified box";
+/// The name that the archive gives its image.
+pub const IMAGE: &str = "umec-test/page:1";
+
+/// Built once.
+#[derive(Debug)]
+pub struct Ground {
+    /// Where builds are kept.
+    pub cache: Cache,
+    /// QEMU, swtpm, mtools.
+    pub root: DebianRoot,
+    /// Flash, disk, keys.
+    pub parts: Parts,
+    /// An archive with the image of an application for 64-bit ARM.
+    pub archive: PathBuf,
+    /// For everything else.
+    pub folder: TempDir,
+}
+
+impl Ground {
+    /// Builds all of it, or takes it from the cache.
+    pub fn build() -> anyhow::Result<Self> {
+        let cache = Cache::open()?;
+        let parts = Parts::build(&cache)?;
+        let root = tools(&cache)?;
+        let folder = tempfile::tempdir()?;
+        let archive = archive(&cache, folder.path())?;
+        Ok(Self {
+            cache,
+            root,
+            parts,
+            archive,
+            folder,
+        })
+    }
+}
+
+/// Debian's busybox for arm64 as an image, in the form that `docker save` writes.
+fn archive(cache: &Cache, folder: &Path) -> anyhow::Result<PathBuf> {
+    let debs = debs(cache, &["trixie"], "arm64", &["busybox-static"])?;
+    let (unpacked, tree) = (folder.join("unpacked"), folder.join("tree"));
+    for package in &debs.packages {
+        let deb = debs.folder.join(&package.file);
+        process::output(Command::new("dpkg-deb").arg("-x").arg(deb).arg(&unpacked))?;
+    }
+    std::fs::create_dir_all(tree.join("bin"))?;
+    std::fs::create_dir_all(tree.join("srv"))?;
+    std::fs::copy(unpacked.join("usr/bin/busybox"), tree.join("bin/busybox"))?;
+    std::fs::write(tree.join("srv/index.html"), format!("{PAGE}\n"))?;
+    let image = Image::new(&folder.join("layout"), "1")?;
+    image.insert(&tree, "/")?;
+    image.configure(&[
+        "--architecture=arm64",
+        "--config.user=65534:65534",
+        "--config.entrypoint=/bin/busybox",
+        "--config.cmd=httpd",
+        "--config.cmd=-f",
+        "--config.cmd=-p",
+        "--config.cmd=8080",
+        "--config.cmd=-h",
+        "--config.cmd=/srv",
+    ])?;
+    let archive = folder.join("page.tar");
+    let mut copy = Command::new("skopeo");
+    copy.args(["--override-arch", "arm64", "copy", "--quiet"]);
+    copy.arg(format!("oci:{}:1", image.layout.display()));
+    copy.arg(format!("docker-archive:{}:{IMAGE}", archive.display()));
+    process::output(&mut copy)?;
+    Ok(archive)
+}

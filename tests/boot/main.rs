@@ -1,0 +1,45 @@
+//! The real image in QEMU, looked at from outside: its console, its ports, its operator's door.
+//!
+//! For: the chain from the root of trust to a page that an application serves, and everything that it must refuse.
+//! Refuses: to look inside the box. Boxes are dear (a boot takes half a minute), so tests share them, in two lanes
+//! with one box each: [`good`] has one that is used, cut off and started again; [`refusals`] has one after the other
+//! that was tampered with. That is no order that a test harness knows, so this target has its own ([`report`]).
+
+mod application;
+mod commission;
+mod console;
+mod good;
+mod ground;
+mod outside;
+mod refusals;
+mod report;
+mod trust;
+
+use std::process::ExitCode;
+use std::sync::mpsc;
+
+use ground::Ground;
+use report::Report;
+
+fn main() -> ExitCode {
+    let report = Report::begin();
+    if let Err(error) = lanes(&report) {
+        report.case("everything_that_a_box_is_made_of_is_built", || Err(error));
+    }
+    report.end()
+}
+
+fn lanes(report: &Report) -> anyhow::Result<()> {
+    if report.skips_everything() {
+        return Ok(());
+    }
+    let ground = Ground::build()?;
+    // A copy of the good box, switched off with its data sealed.
+    let (give, take) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let ground = &ground;
+        scope.spawn(move || good::run(report, ground, &give));
+        scope.spawn(move || refusals::run(report, ground, &take));
+    });
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! What passed and what did not, as libtest writes it, so that `cargo board test` counts it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+/// The results so far.
+#[derive(Debug)]
+pub struct Report {
+    begun: Instant,
+    /// What a name must contain, where `cargo test` was given a word.
+    wanted: Option<String>,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    passed: u32,
+    failed: Vec<String>,
+    skipped: u32,
+}
+
+impl Report {
+    /// Nothing yet. Options of libtest are passed over; a word chooses tests, as there.
+    pub fn begin() -> Self {
+        let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+        Self {
+            begun: Instant::now(),
+            wanted,
+            counts: Mutex::default(),
+        }
+    }
+
+    /// Whether no test of this target was asked for. A word of `cargo test` goes to every target of the workspace.
+    pub fn skips_everything(&self) -> bool {
+        self.wanted.as_ref().is_some_and(|word| {
+            !["boot", "box", "refused"]
+                .iter()
+                .any(|part| word.contains(part))
+        })
+    }
+
+    /// Whether a test was asked for.
+    pub fn wants(&self, name: &str) -> bool {
+        let wanted = self.wanted.as_deref().filter(|word| *word != "boot");
+        wanted.is_none_or(|word| name.contains(word))
+    }
+
+    /// Runs a test and writes its line; a sentence about the box is its name.
+    pub fn case(&self, name: &str, test: impl FnOnce() -> anyhow::Result<()>) -> bool {
+        if !self.wants(name) {
+            self.counts().skipped += 1;
+            return true;
+        }
+        let begun = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(test))
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked; the reason is above")));
+        let mut counts = self.counts();
+        match result {
+            Ok(()) => {
+                println!("test {name} ... ok");
+                counts.passed += 1;
+                eprintln!("    in {:.1} s", begun.elapsed().as_secs_f64());
+                true
+            }
+            Err(error) => {
+                eprintln!("{name}: {error:#}");
+                println!("test {name} ... FAILED");
+                counts.failed.push(name.to_owned());
+                false
+            }
+        }
+    }
+
+    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last line, and whether everything passed.
+    pub fn end(self) -> ExitCode {
+        let counts = self.counts();
+        let (word, code) = if counts.failed.is_empty() {
+            ("ok", ExitCode::SUCCESS)
+        } else {
+            ("FAILED", ExitCode::FAILURE)
+        };
+        println!(
+            "\ntest result: {word}. {} passed; {} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
+            counts.passed,
+            counts.failed.len(),
+            counts.skipped,
+            self.begun.elapsed().as_secs_f64()
+        );
+        code
+    }
+}

@@ -1,0 +1,64 @@
+//! What was measured.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use anyhow::{Context, ensure};
+use board_image::golden::{Golden, PHASES};
+use board_image::measure::{differences, events, explains};
+use board_image::pcr::{Event, Value};
+use board_qemu::Guest;
+
+use crate::ground::Ground;
+
+/// The register that the box extends by its own phases.
+const PHASE: u8 = 11;
+
+/// The TPM's registers, by number.
+pub type Registers = BTreeMap<u8, Value>;
+
+/// `trust pcrs`.
+pub fn registers(guest: &Guest) -> anyhow::Result<Registers> {
+    let text = guest.door()?.told(&["trust", "pcrs", "-o", "json"], None)?;
+    let mut banks: BTreeMap<String, Registers> =
+        serde_json::from_str(&text).context("the registers are not understood")?;
+    banks
+        .remove("sha256")
+        .context("there is no bank for SHA-256")
+}
+
+/// Every event of the log is one that the build foretold, none is missing, and together they give the registers.
+pub fn is_as_foretold(guest: &Guest, ground: &Ground, registers: &Registers) -> anyhow::Result<()> {
+    let golden: Golden = serde_json::from_slice(&std::fs::read(ground.parts.golden())?)?;
+    let log = guest
+        .door()?
+        .ssh(&["trust", "log"])
+        .stdin(Stdio::null())
+        .output()?;
+    ensure!(log.status.success(), "the box has no log");
+    let log = events(&log.stdout)?;
+    let differences = differences(&golden, &log);
+    ensure!(differences.is_empty(), "{differences:#?}");
+    let foretold = golden
+        .registers
+        .iter()
+        .filter_map(|(number, register)| Some((number, register.value.as_ref()?)));
+    for (number, value) in foretold {
+        let held = registers.get(number);
+        ensure!(
+            held == Some(value),
+            "PCR {number} holds {held:?}, the build foretold {value}"
+        );
+    }
+    let phases = PHASES.map(|phase| Event::of(PHASE, phase, phase.as_bytes()));
+    explains(&log, &phases, registers)
+}
+
+/// The same box has the same registers in the next boot.
+pub fn is_the_same_again(then: &Registers, now: &Registers) -> anyhow::Result<()> {
+    let changed = then
+        .iter()
+        .find(|(number, value)| now.get(number) != Some(value));
+    ensure!(changed.is_none(), "{changed:?} is another one now");
+    Ok(())
+}
