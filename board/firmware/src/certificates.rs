@@ -27,8 +27,10 @@ const CERTIFICATES: [&str; 8] = [
     "--nt-fw-key-cert",
     "--nt-fw-cert",
 ];
-/// What `cert_create` calls each key.
-const KEYS: [(&str, Name); 6] = [
+/// What `cert_create` calls each key. It asks for one of a system control processor, which the machine does not have and
+/// no certificate names.
+const KEYS: [(&str, Name); 7] = [
+    ("--scp-fw-key", Name::Bl31),
     ("--rot-key", Name::Rot),
     ("--trusted-world-key", Name::TrustedWorld),
     ("--non-trusted-world-key", Name::NonTrustedWorld),
@@ -36,6 +38,9 @@ const KEYS: [(&str, Name); 6] = [
     ("--tos-fw-key", Name::Bl32),
     ("--nt-fw-key", Name::Bl33),
 ];
+/// The counter against going back to older firmware. The port for QEMU has no memory for one and always reads 0; any
+/// other value would be refused.
+const COUNTER: &str = "0";
 /// The package, beside the images.
 pub(crate) const PACKAGE: &str = "fip.bin";
 
@@ -53,6 +58,10 @@ pub(crate) fn pack(
         "2048",
         "--hash-alg",
         "sha256",
+        "--tfw-nvctr",
+        COUNTER,
+        "--ntfw-nvctr",
+        COUNTER,
     ];
     let mut package = vec!["create"];
     let files: Vec<String> = CERTIFICATES

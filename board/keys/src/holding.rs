@@ -11,8 +11,6 @@ use serde::{Deserialize, Serialize};
 pub(crate) const KEYS: &str = "/work/keys";
 /// The token's folder in the tool root.
 const TOKEN: &str = "/work/token";
-/// The machine's variable with the PIN of the token.
-const PIN: &str = "UMEC_PIN";
 /// OpenSC's module, in the tool root.
 const OPENSC: &str = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so";
 
@@ -21,7 +19,7 @@ const OPENSC: &str = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so";
 pub enum Signer {
     /// A PEM file.
     File(PathBuf),
-    /// A token, by RFC 7512 URI.
+    /// A token, by RFC 7512 URI; a PIN is best given as `?pin-source=file:/work/token/…`.
     Pkcs11(String),
     /// A program of the machine. The last argument it gets is `rsa-sha256` (standard input is what to sign, standard
     /// output the RSASSA-PKCS1-v1_5 signature) or `efi` (standard input is an EFI image, standard output the signed
@@ -115,15 +113,8 @@ impl Reach {
         let mut environment: Vec<(String, String)> =
             token.environment.clone().into_iter().collect();
         environment.push(("PKCS11_MODULE_PATH".to_owned(), token.module.clone()));
-        let mut key = uri.to_owned();
-        if let Ok(pin) = std::env::var(PIN) {
-            environment.push(("PKCS11_PIN".to_owned(), pin));
-        }
-        if !key.contains("type=") {
-            key.push_str(";type=private");
-        }
         Self {
-            key,
+            key: uri.to_owned(),
             token: true,
             binds,
             environment,
