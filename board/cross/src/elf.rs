@@ -20,22 +20,12 @@ pub(crate) enum Linked {
     Static,
 }
 
-/// Checks what `readelf --wide --file-header --program-headers --dynamic` says of a program: code for aarch64, at an
-/// address that the kernel chooses, with a table of addresses that cannot be written, and only libraries that are there.
+/// Checks what `readelf --wide --file-header --program-headers --dynamic` says of a program: code for aarch64, tables of
+/// addresses that cannot be written, no stack that can be executed, and only libraries that are there. A shared one is
+/// also at an address that the kernel chooses; rustc cannot make a static one so for this target.
 pub(crate) fn check(text: &str, linked: Linked) -> anyhow::Result<()> {
-    for (sign, meaning) in [
-        ("AArch64", "it is not compiled for aarch64"),
-        (
-            "DYN (Position-Independent Executable file)",
-            "it runs at a fixed address",
-        ),
-        ("GNU_RELRO", "its relocations stay writable"),
-        ("BIND_NOW", "its functions are looked up while it runs"),
-    ] {
-        if !text.contains(sign) {
-            bail!("{meaning} (readelf shows no {sign:?})");
-        }
-    }
+    require(text, "AArch64", "it is not compiled for aarch64")?;
+    require(text, "GNU_RELRO", "its relocations stay writable")?;
     if executable_stack(text) {
         bail!("its stack can be executed");
     }
@@ -44,27 +34,75 @@ pub(crate) fn check(text: &str, linked: Linked) -> anyhow::Result<()> {
         .filter_map(|line| line.split_once("(NEEDED)"))
         .filter_map(|(_, rest)| rest.split_once('[')?.1.strip_suffix(']'))
         .collect();
-    match linked {
-        Linked::Static if !needed.is_empty() || text.contains("INTERP") => {
-            bail!("it must be static, and needs {needed:?}")
+    if linked == Linked::Static {
+        if !needed.is_empty() || text.contains("INTERP") {
+            bail!("it must be static, and needs {needed:?}");
         }
-        Linked::Shared => {
-            if let Some(name) = needed
-                .iter()
-                .find(|name| LIBRARIES.iter().all(|(there, _)| there != *name))
-            {
-                bail!(
-                    "it needs {name}, which the image has not; add it to the image and to LIBRARIES"
-                )
-            }
-            Ok(())
-        }
-        Linked::Static => Ok(()),
+        return Ok(());
     }
+    require(text, "DYN (Position-Indep", "it runs at a fixed address")?;
+    require(
+        text,
+        "BIND_NOW",
+        "its functions are looked up while it runs",
+    )?;
+    let there = |name: &str| LIBRARIES.iter().any(|(library, _)| *library == name);
+    if let Some(name) = needed.iter().find(|name| !there(name)) {
+        bail!("it needs {name}, which the image has not; add it to the image and to LIBRARIES");
+    }
+    Ok(())
+}
+
+fn require(text: &str, sign: &str, otherwise: &str) -> anyhow::Result<()> {
+    if !text.contains(sign) {
+        bail!("{otherwise} (readelf shows no {sign:?})");
+    }
+    Ok(())
 }
 
 fn executable_stack(text: &str) -> bool {
     text.lines()
         .filter(|line| line.trim_start().starts_with("GNU_STACK"))
         .any(|line| line.contains("RWE"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str =
+        "  Type:                              DYN (Position-Independent Executable file)
+  Machine:                           AArch64
+  INTERP         0x000270 0x0000000000000270 0x0000000000000270 0x00001b 0x00001b R   0x1
+  GNU_STACK      0x000000 0x0000000000000000 0x0000000000000000 0x000000 0x000000 RW  0x10
+  GNU_RELRO      0x5ef748 0x00000000005ff748 0x00000000005ff748 0x0208b8 0x0208b8 R   0x1
+ 0x0000000000000001 (NEEDED)             Shared library: [libc.so.6]
+ 0x000000000000001e (FLAGS)              BIND_NOW
+";
+
+    #[test]
+    fn a_hardened_program_is_fit_and_each_missing_guard_is_named() {
+        check(GOOD, Linked::Shared).unwrap();
+        for (part, instead, message) in [
+            ("AArch64", "X86-64", "not compiled for aarch64"),
+            ("DYN (Position-Independent", "EXEC (", "fixed address"),
+            ("GNU_RELRO", "LOAD", "stay writable"),
+            ("BIND_NOW", "", "looked up while it runs"),
+            ("RW  0x10", "RWE 0x10", "stack can be executed"),
+            ("libc.so.6", "libssl.so.3", "needs libssl.so.3"),
+        ] {
+            let error = check(&GOOD.replace(part, instead), Linked::Shared).unwrap_err();
+            assert!(error.to_string().contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_static_program_needs_nothing() {
+        assert!(check(GOOD, Linked::Static).is_err());
+        let without: Vec<_> = GOOD
+            .lines()
+            .filter(|line| !line.contains("INTERP") && !line.contains("NEEDED"))
+            .collect();
+        check(&without.join("\n"), Linked::Static).unwrap();
+    }
 }

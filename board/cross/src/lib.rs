@@ -7,6 +7,7 @@
 //! Refused: a program that is not for aarch64, may be moved to a fixed address, keeps writable relocations, or needs a
 //! library that the image has not.
 
+mod blackbox;
 mod elf;
 mod programs;
 mod root;
@@ -17,6 +18,7 @@ use std::fs;
 
 use board_forge::Cache;
 
+pub use blackbox::{BlackBox, TestProgram, black_box, strip};
 pub use elf::LIBRARIES;
 pub use programs::{Profile, Programs, programs};
 pub use root::root;

@@ -98,10 +98,15 @@ impl Workshop {
         Ok(command)
     }
 
+    /// Cargo's target folder.
+    pub fn target_root(&self) -> PathBuf {
+        self.folder.join("target")
+    }
+
     /// Where cargo puts the programs of a profile.
     pub fn target(&self, name: &str) -> PathBuf {
-        self.folder
-            .join("target/aarch64-unknown-linux-gnu")
+        self.target_root()
+            .join("aarch64-unknown-linux-gnu")
             .join(name)
     }
 }
