@@ -1,9 +1,10 @@
 //! The folder that keeps what steps made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, bail};
 
@@ -81,7 +82,8 @@ impl Cache {
     /// Gives what `make` put into its folder, now or at an earlier time with the same inputs.
     ///
     /// A result is whole or not there: it is made aside and moved into place. Each output is checked against the
-    /// digest that it had when it was made; a result that was changed since is thrown away and made anew. Another
+    /// digest that it had when it was made (once a process); a result that was changed since is thrown away and made
+    /// anew. Another
     /// process that makes the same is waited for.
     ///
     /// # Errors
@@ -101,7 +103,7 @@ impl Cache {
         lock.lock()
             .with_context(|| format!("cannot lock {}", path.display()))?;
         if path.exists() {
-            match check(&path) {
+            match check_once(&path) {
                 Ok(()) => {
                     return Ok(Made {
                         path,
@@ -129,6 +131,7 @@ impl Cache {
         // A root is entered by other users than its maker's.
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         progress.made();
+        checked().insert(path.clone());
         Ok(Made {
             path,
             key,
@@ -154,6 +157,21 @@ fn seal(folder: &Path) -> anyhow::Result<()> {
     let mut file = File::create(folder.join(MANIFEST))?;
     file.write_all(&text)?;
     Ok(file.sync_all()?)
+}
+
+/// Results that this process has checked or made: a root of a gigabyte is hashed once a run, not once a use.
+fn checked() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    static CHECKED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    // A set of paths is whole whatever its last user did.
+    CHECKED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn check_once(folder: &Path) -> anyhow::Result<()> {
+    if !checked().contains(folder) {
+        check(folder)?;
+        checked().insert(folder.to_owned());
+    }
+    Ok(())
 }
 
 fn check(folder: &Path) -> anyhow::Result<()> {
@@ -203,10 +221,13 @@ mod tests {
         let (_folder, cache) = cache();
         let inputs = Inputs::new();
         let made = cache.step("step", &inputs, write("one")).unwrap();
+        // As another process finds it.
+        checked().clear();
         fs::write(made.join("out"), "changed").unwrap();
         let again = cache.step("step", &inputs, write("one")).unwrap();
         assert!(!again.kept);
         fs::write(again.join("more"), "").unwrap();
+        checked().clear();
         assert!(!cache.step("step", &inputs, write("one")).unwrap().kept);
     }
 
