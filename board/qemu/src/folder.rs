@@ -21,7 +21,7 @@ pub struct Folder {
     pub path: PathBuf,
     /// Held as long as the box runs.
     _lock: File,
-    _temporary: Option<TempDir>,
+    temporary: Option<TempDir>,
 }
 
 impl Folder {
@@ -30,12 +30,11 @@ impl Folder {
     /// # Errors
     /// Another box runs in it.
     pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
-        let (path, temporary) = match path {
-            Some(path) => (path.to_owned(), None),
-            None => {
-                let folder = tempfile::Builder::new().prefix("umec-box-").tempdir()?;
-                (folder.path().to_owned(), Some(folder))
-            }
+        let (path, temporary) = if let Some(path) = path {
+            (path.to_owned(), None)
+        } else {
+            let folder = tempfile::Builder::new().prefix("umec-box-").tempdir()?;
+            (folder.path().to_owned(), Some(folder))
         };
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         let path = path.canonicalize()?;
@@ -53,8 +52,13 @@ impl Folder {
         Ok(Self {
             path,
             _lock: lock,
-            _temporary: temporary,
+            temporary,
         })
+    }
+
+    /// Whether it goes when this value goes.
+    pub fn is_temporary(&self) -> bool {
+        self.temporary.is_some()
     }
 
     /// Puts a new box's flash and disk there. A box that is there already keeps its own, and its state with them.

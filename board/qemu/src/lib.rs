@@ -23,6 +23,7 @@ mod stage;
 pub mod tamper;
 mod tpm;
 
+use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -39,7 +40,7 @@ pub use guest::{BOOT, Guest, Outcome};
 pub use machine::{Changes, Machine};
 pub use parts::Parts;
 pub use port::{Forward, Ports};
-pub use stage::{MOMENTS, READY, Stage};
+pub use stage::{MOMENTS, READY, Stage, refusal};
 
 /// Debian packages that the machine itself needs, and why.
 pub const NEEDS: &[(&str, &str)] = &[("openssh-client", "commissions a box and speaks with it")];
@@ -80,16 +81,14 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let folder = Folder::open(options.dir.as_deref())?;
     folder.furnish(&parts)?;
-    match options.tamper {
-        Some(what) => tampered(what, &cache, &root, &parts, &folder, &signals),
-        None => {
-            let changes = Changes {
-                forwards: options.forward.clone(),
-                ..Changes::default()
-            };
-            serve(&root, &parts, &folder, &changes, &signals)
-        }
+    if let Some(what) = options.tamper {
+        return tampered(what, &cache, &root, &parts, &folder, &signals);
     }
+    let changes = Changes {
+        forwards: options.forward.clone(),
+        ..Changes::default()
+    };
+    serve(&root, &parts, &folder, &changes, &signals)
 }
 
 fn serve(
@@ -151,7 +150,17 @@ fn tampered(
         }
     }
     let changes = what.apply(cache, root, parts, folder)?;
-    print(&tamper::refused(what, root, folder, &changes, &stop)?)
+    let mut refusal = tamper::refused(what, root, folder, &changes, &stop)?;
+    if folder.is_temporary() {
+        // What the box said is the answer: it stays when the box goes.
+        let kept = tempfile::Builder::new()
+            .prefix("umec-console-")
+            .suffix(".log")
+            .tempfile()?;
+        fs::copy(&refusal.console, kept.path())?;
+        refusal.console = kept.into_temp_path().keep()?;
+    }
+    print(&refusal)
 }
 
 /// Writes a node's line.

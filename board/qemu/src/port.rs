@@ -74,9 +74,10 @@ impl Ports {
         let here = Ipv4Addr::LOCALHOST;
         let more = more.iter().map(|more| ("tcp", more.here, more.there));
         let rules = rules.into_iter().chain(more);
-        rules
+        let rules: Vec<_> = rules
             .map(|(kind, from, to)| format!(",hostfwd={kind}:{here}:{from}-:{to}"))
-            .collect()
+            .collect();
+        rules.concat()
     }
 }
 

@@ -36,7 +36,7 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Who refuses by which words. TF-A 2.12's bl1_main.c and bl2_image_load_v2.c; the last command of our U-Boot
+/// Who refuses by which words. TF-A 2.12's `bl1_main.c` and `bl2_image_load_v2.c`; the last command of our U-Boot
 /// (u-boot/), which runs only when the boot manager has refused every entry; our own first program (edged/init).
 const REFUSALS: &[(&str, Stage)] = &[
     ("Failed to load BL2 firmware", Stage::Bl1),

@@ -24,7 +24,7 @@ pub fn plant(folder: &Folder) -> anyhow::Result<Vec<String>> {
     Ok(vec!["-drive".to_owned(), drive])
 }
 
-/// CRC-32, then `name=value` with a NUL after each and one more at the end (U-Boot's env_t without redundancy).
+/// CRC-32, then `name=value` with a NUL after each and one more at the end (U-Boot's `env_t` without redundancy).
 fn environment() -> Vec<u8> {
     let command = format!("echo {BYPASSED}; echo {BYPASSED}");
     let mut data = Vec::new();

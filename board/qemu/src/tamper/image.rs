@@ -16,7 +16,7 @@ use super::disk::{self, Partition};
 use crate::Parts;
 use crate::folder::{Folder, INSIDE};
 
-/// Where an EROFS image says what it is (linux/fs/erofs/erofs_fs.h).
+/// Where an EROFS image says what it is (`linux/fs/erofs/erofs_fs.h`).
 const SUPERBLOCK: Range<usize> = 1024..1152;
 /// An image that is being changed, in the box's folder.
 const IMAGE: &str = "image.efi";
