@@ -22,6 +22,9 @@ pub const BUILD: &[Need] = &[
     ("pkg-config", "finds libseccomp"),
 ];
 
+/// To make anything of a box.
+pub const FORGE: &[Need] = board_forge::NEEDS;
+
 /// To run a node.
 pub const HOST: &[Need] = &[
     ("mosquitto", "the broker"),

@@ -1,0 +1,209 @@
+//! A user space with what the tests call, from Debian's packages for arm64, as one read-only file system.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use board_cross::{BlackBox, Profile};
+use board_forge::{Bind, Cache, Debs, DebianRoot, Inputs, Made, debs, run};
+
+/// Packages, and what they are there for: what `board/src/install.rs` asks of a machine, and what a machine has anyway.
+const PACKAGES: &[(&str, &str)] = &[
+    ("base-files", "the folders of a Debian"),
+    ("bash", "process 1's shell, and ldd is a script of it"),
+    ("bind9-dnsutils", "dig"),
+    ("busybox-static", "programs for images, and poweroff"),
+    ("coreutils", "cp, dd, head, id, sync"),
+    ("dash", "sh"),
+    ("curl", "reads pages, and is an image itself"),
+    ("docker-registry", "a real registry to pull from"),
+    ("dpkg", "takes packages apart for an image"),
+    ("iproute2", "looks at links and namespaces"),
+    ("libc-bin", "ldd"),
+    ("libc6", "the C library"),
+    ("libgcc-s1", "our programs"),
+    ("libseccomp2", "edged-worker"),
+    ("mosquitto", "the broker"),
+    ("mosquitto-clients", "plays the sensors"),
+    ("mount", "mounts"),
+    ("nftables", "nft, with which the guardian replaces its table"),
+    ("openssh-client", "makes the operator's key"),
+    ("procps", "kill"),
+    ("sed", "marks the tests' lines"),
+    ("skopeo", "pushes images"),
+    ("tar", "dpkg-deb unpacks with it"),
+    ("umoci", "builds images"),
+    ("util-linux", "setpriv, unshare, nsenter, mkswap"),
+];
+/// Packages that the tests make a third party's image of.
+const IMAGE: &[&str] = &[
+    "libc6",
+    "libcrypt1",
+    "libpcre2-8-0",
+    "libssl3t64",
+    "libzstd1",
+    "nginx",
+    "nginx-common",
+    "zlib1g",
+];
+/// Users: `mosquitto` is what its package would make.
+const PASSWD: &str = "root:x:0:0:root:/tmp:/bin/sh\n\
+    mosquitto:x:100:100::/var/lib/mosquitto:/usr/sbin/nologin\n\
+    nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
+const GROUP: &str = "root:x:0:\ntty:x:5:\nmosquitto:x:100:\nnogroup:x:65534:\n";
+const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\n";
+/// Where process 1's parts are mounted.
+const MOUNT_POINTS: [&str; 6] = ["dev", "proc", "run", "sys", "tmp", "var"];
+/// What the tests do not read, and a third of the room.
+const LEFT_OUT: [&str; 4] = [
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/info",
+];
+/// Process 1.
+const INIT: &str = include_str!("../files/init");
+/// The file system within its step.
+pub const FILE: &str = "root.erofs";
+
+/// Everything from Debian.
+pub fn packages(cache: &Cache) -> anyhow::Result<Debs> {
+    let names = PACKAGES.iter().map(|(name, _)| *name);
+    let names: Vec<&str> = names.chain(IMAGE.iter().copied()).collect();
+    debs(cache, &["trixie"], "arm64", &names)
+}
+
+/// Makes it, with our programs and the tests inside.
+///
+/// # Errors
+/// A package is not there, or a tool's.
+pub fn make(cache: &Cache, root: &DebianRoot, tests: &BlackBox) -> anyhow::Result<Made> {
+    let packages = packages(cache)?;
+    let programs = board_cross::programs(cache, Profile::Board)?;
+    let stripped = tempfile::tempdir()?;
+    let ours = Ours::strip(cache, tests, stripped.path())?;
+    let mut inputs = Inputs::new()
+        .text("packages", packages.identity.as_str())
+        .text("init", INIT)
+        .text("passwd", PASSWD)
+        .text("tools", root.identity().as_str())
+        .made("programs", &programs.made);
+    for (place, path) in &ours.files {
+        inputs = inputs.file(place, path)?;
+    }
+    cache.step("guest", &inputs, |out| {
+        let scratch = tempfile::tempdir_in(out)?;
+        let tree = scratch.path();
+        links(tree)?;
+        let unpack = |name: &str| -> anyhow::Result<()> {
+            let file = packages.folder.join(name);
+            run(Command::new("dpkg-deb").arg("-x").arg(&file).arg(tree))
+        };
+        for package in &packages.packages {
+            if !package.name.starts_with("nginx") {
+                unpack(&package.file)?;
+            }
+        }
+        for folder in LEFT_OUT {
+            let path = tree.join(folder);
+            if path.exists() {
+                fs::remove_dir_all(path)?;
+            }
+        }
+        fs::create_dir_all(tree.join("debs"))?;
+        for name in IMAGE {
+            let package = packages.packages.iter().find(|package| package.name == *name);
+            let Some(package) = package else {
+                bail!("{name} is not among what apt downloaded");
+            };
+            fs::copy(packages.folder.join(&package.file), tree.join("debs").join(&package.file))?;
+        }
+        settings(tree)?;
+        for (name, path) in programs.all() {
+            place(&path, &tree.join("programs").join(name))?;
+        }
+        for (to, path) in &ours.files {
+            place(path, &tree.join(to))?;
+        }
+        let binds = [Bind::read(tree, "/work/tree"), Bind::write(out, "/work/out")];
+        let to = format!("/work/out/{FILE}");
+        run(root
+            .command("/work", &binds, "mkfs.erofs")?
+            .args(["--quiet", "--all-root", "-T0", "-U", "clear", &to, "/work/tree"]))
+    })
+}
+
+/// Programs for the guest that are made outside the cache, and their places.
+struct Ours {
+    files: Vec<(String, PathBuf)>,
+}
+
+impl Ours {
+    /// A debug build is mostly symbols.
+    fn strip(cache: &Cache, tests: &BlackBox, folder: &Path) -> anyhow::Result<Self> {
+        let root = board_cross::root(cache)?;
+        let mut wanted = vec![
+            ("programs/board".to_owned(), tests.board.clone()),
+            ("programs/sensor-page".to_owned(), tests.sensor_page.clone()),
+        ];
+        for test in &tests.tests {
+            wanted.push((format!("tests/{}", test.name), test.path.clone()));
+        }
+        for (place, path) in &tests.beside {
+            let place = place.to_string_lossy().trim_start_matches('/').to_owned();
+            wanted.push((place, path.clone()));
+        }
+        let mut files = Vec::new();
+        for (number, (place, path)) in wanted.into_iter().enumerate() {
+            let to = folder.join(number.to_string());
+            board_cross::strip(&root, &path, &to)?;
+            files.push((place, to));
+        }
+        Ok(Self { files })
+    }
+}
+
+fn place(from: &Path, to: &Path) -> anyhow::Result<()> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+    Ok(fs::set_permissions(to, fs::Permissions::from_mode(0o755))?)
+}
+
+/// Debian's merged /usr, before the first package: those that still name /bin follow the link.
+fn links(tree: &Path) -> anyhow::Result<()> {
+    fs::set_permissions(tree, fs::Permissions::from_mode(0o755))?;
+    for name in ["bin", "sbin", "lib"] {
+        fs::create_dir_all(tree.join("usr").join(name))?;
+        symlink(format!("usr/{name}"), tree.join(name))?;
+    }
+    Ok(())
+}
+
+/// What maintainer scripts would have written.
+fn settings(tree: &Path) -> anyhow::Result<()> {
+    for name in MOUNT_POINTS {
+        fs::create_dir_all(tree.join(name))?;
+    }
+    fs::create_dir_all(tree.join("etc"))?;
+    for (name, text) in [
+        ("passwd", PASSWD),
+        ("group", GROUP),
+        ("nsswitch.conf", NSSWITCH),
+        ("hosts", "127.0.0.1 localhost guest\n::1 localhost\n"),
+        ("resolv.conf", ""),
+    ] {
+        let path = tree.join("etc").join(name);
+        if path.symlink_metadata().is_ok() {
+            fs::remove_file(&path)?;
+        }
+        fs::write(path, text)?;
+    }
+    let init = tree.join("init");
+    fs::write(&init, INIT)?;
+    fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
