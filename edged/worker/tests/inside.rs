@@ -157,29 +157,54 @@ fn limits_are_in_force() {
     spec.limits.cpus = MilliCpus(500);
     spec.limits.memory = Bytes(32 << 20);
     node.run(spec);
-    let value = |file: &str| {
-        std::fs::read_to_string(format!("/sys/fs/cgroup/{file}"))
-            .ok()
-            .map(|text| text.trim().to_owned())
-    };
-    let group = format!("{}/small", node.cgroup);
-    let limits = (
-        value(&format!("memory{group}/memory.limit_in_bytes")),
-        value(&format!("cpu{group}/cpu.cfs_quota_us")),
-        value(&format!("pids{group}/pids.max")),
-    );
-    let expected = ["33554432", "50000", "6"].map(|text| Some(text.to_owned()));
-    assert_eq!(
-        limits,
+    for (one, two, expected) in [
         (
-            expected[0].clone(),
-            expected[1].clone(),
-            expected[2].clone()
-        )
-    );
+            ("memory", "memory.limit_in_bytes"),
+            "memory.max",
+            "33554432",
+        ),
+        (("cpu", "cpu.cfs_quota_us"), "cpu.max", "50000"),
+        (("pids", "pids.max"), "pids.max", "6"),
+    ] {
+        let path = node.group_file("small", one, two);
+        let text = std::fs::read_to_string(&path).unwrap();
+        // Version 2 tells the period behind the quota.
+        let value = text.split_whitespace().next();
+        assert_eq!(value, Some(expected), "{}", path.display());
+    }
+    // Where swap has a limit of its own, a container has none of it: memory ends where its limit is.
+    let swap = node.group_file("small", ("", ""), "memory.swap.max");
+    if let Ok(limit) = std::fs::read_to_string(&swap) {
+        assert_eq!(limit.trim(), "0", "{}", swap.display());
+    }
     node.exited("small");
     let full = node.output("filled", "dd if=/dev/zero of=/dev/shm/x bs=1M count=100 2>&1; dd if=/dev/zero of=/run/x bs=1M count=100 2>&1");
     assert_eq!(full.matches("No space left").count(), 2, "{full}");
+}
+
+#[test]
+fn no_other_device_opens_in_a_container_s_cgroup_even_for_root_of_the_box() {
+    let mut node = Node::start();
+    let spec = node.spec("fenced", &["sleep", "60"]);
+    node.run(spec);
+    let procs = node.group_file("fenced", ("devices", "cgroup.procs"), "cgroup.procs");
+    let open = |device: &str| {
+        let script = format!("echo $$ > {} && : < {device}", procs.display());
+        let tried = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .output()
+            .unwrap();
+        (
+            tried.status.success(),
+            String::from_utf8_lossy(&tried.stderr).into_owned(),
+        )
+    };
+    for device in ["/dev/null", "/dev/urandom", "/dev/ptmx"] {
+        assert!(open(device).0, "{device}: {}", open(device).1);
+    }
+    std::fs::File::open("/dev/kmsg").unwrap();
+    let (opened, why) = open("/dev/kmsg");
+    assert!(!opened && why.contains("not permitted"), "{why}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use edged_protocol::worker::{CgroupLayout, Stats};
-use libcgroups::common::{AnyCgroupManager, CgroupConfig, CgroupManager as _, CgroupSetup};
+use libcgroups::common::CgroupSetup;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
@@ -28,23 +28,30 @@ pub fn layout() -> Result<CgroupLayout, Error> {
     }
 }
 
-/// Whether the kernel counts swap, so that it can be limited.
-pub fn counts_swap(layout: CgroupLayout) -> bool {
-    match layout {
-        CgroupLayout::V2 => true,
-        CgroupLayout::V1 | CgroupLayout::Hybrid => Path::new(MOUNT)
-            .join("memory/memory.memsw.limit_in_bytes")
-            .exists(),
-    }
+/// How swap is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swap {
+    /// This kernel does not count it.
+    Uncounted,
+    /// Together with memory (version 1).
+    WithMemory,
+    /// By a limit of its own (version 2).
+    Alone,
 }
 
-fn manager(cgroup: &Path) -> Result<AnyCgroupManager, Error> {
-    libcgroups::common::create_cgroup_manager(CgroupConfig {
-        cgroup_path: cgroup.to_owned(),
-        systemd_cgroup: false,
-        container_name: String::new(),
-    })
-    .map_err(Error::runtime("find the cgroups"))
+/// How this kernel limits swap.
+pub fn swap(layout: CgroupLayout) -> Swap {
+    match layout {
+        CgroupLayout::V2 if Path::new("/proc/swaps").exists() => Swap::Alone,
+        CgroupLayout::V1 | CgroupLayout::Hybrid
+            if Path::new(MOUNT)
+                .join("memory/memory.memsw.limit_in_bytes")
+                .exists() =>
+        {
+            Swap::WithMemory
+        }
+        _ => Swap::Uncounted,
+    }
 }
 
 /// Moves the calling process into the container's cgroup.
@@ -57,23 +64,42 @@ pub fn join(place: &Place) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the container uses now.
+/// What the container uses now. Three files are read: libcgroups reads all that there may be, and fails where a kernel
+/// leaves out what nobody here asks for (pages of unusual size).
 pub fn stats(place: &Place, limit: u64) -> Result<Stats, Error> {
-    let stats = manager(&place.cgroup)?
-        .stats()
-        .map_err(Error::runtime("read what the container uses"))?;
-    let layout = layout()?;
-    let cpu_us = match layout {
-        CgroupLayout::V2 => stats.cpu.usage.usage_total,
+    let file = |controller, name| controller_file(&place.cgroup, controller, name);
+    let (cpu_us, memory) = match layout()? {
+        CgroupLayout::V2 => (
+            number(&file("cpu", "cpu.stat"), "usage_usec ")?,
+            number(&file("memory", "memory.current"), "")?,
+        ),
         // Version 1 counts nanoseconds.
-        CgroupLayout::V1 | CgroupLayout::Hybrid => stats.cpu.usage.usage_total / 1000,
+        CgroupLayout::V1 | CgroupLayout::Hybrid => (
+            number(&file("cpuacct", "cpuacct.usage"), "")? / 1000,
+            number(&file("memory", "memory.usage_in_bytes"), "")?,
+        ),
     };
     Ok(Stats {
         cpu_us,
-        memory: stats.memory.memory.usage,
+        memory,
         memory_limit: limit,
-        pids: stats.pids.current,
+        pids: number(&file("pids", "pids.current"), "")?,
     })
+}
+
+/// The number on the line that begins with `name`.
+fn number(path: &Path, name: &str) -> Result<u64, Error> {
+    let text = fs::read_to_string(path).map_err(Error::path("read", path))?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name));
+    value
+        .and_then(|value| value.trim().parse().ok())
+        .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidData))
+        .map_err(Error::path("read", path))
+}
+
+/// A cgroup's folder in the hierarchy of version 2.
+pub fn unified(cgroup: &Path) -> PathBuf {
+    Path::new(MOUNT).join(cgroup.strip_prefix("/").unwrap_or(cgroup))
 }
 
 fn controller_file(cgroup: &Path, controller: &str, file: &str) -> PathBuf {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::seccomp::Filter;
 use super::user::{self, Identity};
-use super::{cgroup, etc, root, spec};
+use super::{cgroup, devices, etc, root, spec};
 use crate::Error;
 use crate::place::Place;
 use crate::record::Process;
@@ -67,7 +67,7 @@ pub fn create(
         etc::write_secrets(place, wanted, &identity)?;
     }
 
-    let swap = cgroup::counts_swap(layout);
+    let swap = cgroup::swap(layout);
     let bundle = spec::build(place, wanted, &identity, &env, ids.as_fd(), swap)
         .map_err(Error::runtime("describe the container"))?;
     let config = place.dir.join("config.json");
@@ -79,6 +79,10 @@ pub fn create(
         wanted.first_uid + identity.gid,
     );
     run_libcontainer(place, filter, owner)?;
+    if layout == CgroupLayout::V2 {
+        // In time: the program inside has not begun.
+        devices::fence(&cgroup::unified(&place.cgroup))?;
+    }
     let init = read_init(place)?;
     pin(place, init.pid)?;
     Ok(Created {

@@ -3,6 +3,7 @@
 pub mod cgroup;
 pub mod create;
 pub mod destroy;
+pub mod devices;
 pub mod enter;
 pub mod etc;
 pub mod network;

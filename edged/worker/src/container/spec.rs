@@ -13,6 +13,7 @@ use oci_spec::runtime::{
     SpecBuilder, UserBuilder,
 };
 
+use super::cgroup::Swap;
 use super::user::{IDS, Identity};
 use crate::place::Place;
 
@@ -92,7 +93,7 @@ pub fn build(
     identity: &Identity,
     env: &[String],
     user_namespace: BorrowedFd<'_>,
-    swap: bool,
+    swap: Swap,
 ) -> Result<Spec, OciSpecError> {
     SpecBuilder::default()
         .version("1.2.0")
@@ -206,7 +207,7 @@ fn linux(
     place: &Place,
     spec: &ContainerSpec,
     user_namespace: BorrowedFd<'_>,
-    swap: bool,
+    swap: Swap,
 ) -> Result<Linux, OciSpecError> {
     let map = LinuxIdMappingBuilder::default()
         .container_id(0_u32)
@@ -237,10 +238,10 @@ fn linux(
     Ok(linux)
 }
 
-fn resources(spec: &ContainerSpec, swap: bool) -> Result<LinuxResources, OciSpecError> {
+fn resources(spec: &ContainerSpec, swap: Swap) -> Result<LinuxResources, OciSpecError> {
     let bytes = i64::try_from(spec.limits.memory.0).unwrap_or(i64::MAX);
     let mut memory = LinuxMemoryBuilder::default().limit(bytes);
-    if swap {
+    if swap == Swap::WithMemory {
         // Memory and swap together: no swap beyond the limit.
         memory = memory.swap(bytes);
     }
@@ -251,7 +252,14 @@ fn resources(spec: &ContainerSpec, swap: bool) -> Result<LinuxResources, OciSpec
         .typ(LinuxDeviceType::A)
         .access("rwm")
         .build()?;
-    LinuxResourcesBuilder::default()
+    let mut resources = LinuxResourcesBuilder::default();
+    if swap == Swap::Alone {
+        // By its own name: libcgroups 0.7 takes a limit of 0 for one that was not asked for, and a container would
+        // go on in the box's zram where its memory ends.
+        let none = ("memory.swap.max".to_owned(), "0".to_owned());
+        resources = resources.unified(std::collections::HashMap::from([none]));
+    }
+    resources
         .memory(memory.build()?)
         .cpu(
             LinuxCpuBuilder::default()

@@ -322,8 +322,7 @@ impl Node {
             .filter(|target| target.starts_with(&dir))
             .map(str::to_owned)
             .collect();
-        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-            let parent = hierarchy.path().join(&self.cgroup[1..]);
+        for parent in self.cgroups() {
             let children = std::fs::read_dir(&parent).into_iter().flatten().flatten();
             traces.extend(
                 children
@@ -340,6 +339,29 @@ impl Node {
         }
         traces.sort();
         traces
+    }
+
+    /// Where its parent of cgroups may be: in a hierarchy of version 1 for each controller, or in the one of version 2.
+    pub fn cgroups(&self) -> Vec<PathBuf> {
+        let mount = Path::new("/sys/fs/cgroup");
+        let hierarchies = std::fs::read_dir(mount).unwrap().flatten();
+        hierarchies
+            .map(|entry| entry.path())
+            .chain([mount.to_owned()])
+            .map(|hierarchy| hierarchy.join(&self.cgroup[1..]))
+            .collect()
+    }
+
+    /// A file of a container's cgroup, by the controller of version 1 that has it, or by its name in version 2.
+    pub fn group_file(&self, instance: &str, one: (&str, &str), two: &str) -> PathBuf {
+        let mount = Path::new("/sys/fs/cgroup");
+        let group = Path::new(&self.cgroup[1..]).join(instance);
+        let versioned = mount.join(one.0).join(&group).join(one.1);
+        if versioned.exists() {
+            versioned
+        } else {
+            mount.join(group).join(two)
+        }
     }
 
     pub fn purge(&self) {
