@@ -1,12 +1,14 @@
 //! Images for tests: other people's programs, packed by umoci.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use board::image::Image;
 use board::process;
 
+/// Names a folder with the packages of [`nginx`], where apt-get has no network.
+pub const DEBS: &str = "BOARD_DEBS";
 /// Debian's nginx and the libraries it needs.
 const NGINX: [&str; 7] = [
     "nginx",
@@ -103,14 +105,21 @@ fn pack_shell(layout: &Path, root: &Path, command: &str) -> anyhow::Result<Image
 pub fn nginx(layout: &Path) -> anyhow::Result<Image> {
     let (debs, root) = (layout.with_extension("debs"), layout.with_extension("root"));
     fs::create_dir_all(&debs)?;
-    fs::create_dir_all(&root)?;
-    // As root apt-get would hand the folder to its own user; it is ours already.
-    process::output(
-        Command::new("apt-get")
-            .current_dir(&debs)
-            .args(["-q", "-o", "APT::Sandbox::User=root", "download"])
-            .args(NGINX),
-    )?;
+    fs::create_dir_all(root.join("usr/lib"))?;
+    // Since Debian 13 libraries are in /usr/lib alone, and a link leads there from where programs name the loader.
+    std::os::unix::fs::symlink("usr/lib", root.join("lib"))?;
+    let debs = if let Some(there) = std::env::var_os(DEBS) {
+        PathBuf::from(there)
+    } else {
+        // As root apt-get would hand the folder to its own user; it is ours already.
+        process::output(
+            Command::new("apt-get")
+                .current_dir(&debs)
+                .args(["-q", "-o", "APT::Sandbox::User=root", "download"])
+                .args(NGINX),
+        )?;
+        debs
+    };
     for deb in fs::read_dir(&debs)? {
         process::output(
             Command::new("dpkg-deb")

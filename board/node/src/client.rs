@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal};
 use crate::line::Line;
 use crate::process;
 
+/// Names how many times longer waiting for a state may take: an emulated machine is ten times slower than ours.
+pub const PATIENCE: &str = "BOARD_PATIENCE";
 /// Longest end of a node: three processes with their grace, and a purge.
 const END: Duration = Duration::from_secs(40);
 /// How often an end is looked for.
@@ -165,11 +167,19 @@ pub fn signal(pid: i32, signal: Signal) -> anyhow::Result<()> {
     rustix::process::kill_process(pid, signal).with_context(|| format!("cannot signal {pid:?}"))
 }
 
-/// Asks until there is an answer; an error is an answer that is not there yet.
+fn patience() -> u32 {
+    let told = std::env::var(PATIENCE).ok();
+    told.and_then(|times| times.parse().ok())
+        .unwrap_or(1)
+        .max(1)
+}
+
+/// Asks until there is an answer; an error is an answer that is not there yet. [`PATIENCE`] makes it longer.
 pub fn until<T>(
     longest: Duration,
     mut ask: impl FnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
+    let longest = longest * patience();
     let deadline = Instant::now() + longest;
     loop {
         let last = match ask() {
