@@ -12,6 +12,8 @@ use crate::workshop::{Workshop, inputs};
 
 /// Its options.
 const OPTIONS: &str = "optee/qemu-aarch64.options";
+/// Our patches.
+const PATCHES: &str = "optee/patches";
 /// The images that BL2 loads.
 const IMAGES: [&str; 3] = [
     "tee-header_v2.bin",
@@ -35,10 +37,10 @@ pub(crate) fn make(cache: &Cache, root: &DebianRoot) -> anyhow::Result<Made> {
         .map(String::as_str)
         .filter(|line| line.starts_with("CFG_"))
         .collect();
-    let inputs = inputs(root, &[OP_TEE], &[])?.text("options", &options.join("\n"));
+    let inputs = inputs(root, &[OP_TEE], &[PATCHES])?.text("options", &options.join("\n"));
     cache.step("optee", &inputs, |out| {
         let shop = Workshop::open(cache, root)?;
-        shop.unpack(cache, &OP_TEE, None)?;
+        shop.unpack(cache, &OP_TEE, Some(PATCHES))?;
         let mut words = vec!["O=/work/out"];
         words.extend(options.iter().map(String::as_str));
         words.push("all");

@@ -8,7 +8,7 @@ use board_forge::{Bind, Cache, DebianRoot, run, tools};
 use board_keys::{Keys, Name, authenticode};
 
 /// An EFI image that every tool root has.
-const IMAGE: &str = "usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+const IMAGE: &str = "usr/lib/efitools/x86_64-linux-gnu/HelloWorld.efi";
 /// SoftHSM's configuration: tokens are files in the folder that the tool root sees as `/work/token`.
 const SOFTHSM: &str = "directories.tokendir = /work/token/tokens\nobjectstore.backend = file\n";
 /// The key of db in the token.
