@@ -45,7 +45,7 @@ pub struct Programs {
     pub edged: PathBuf,
     /// Containers and layers, as root.
     pub worker: PathBuf,
-    /// Links and rules, with CAP_NET_ADMIN.
+    /// Links and rules, with `CAP_NET_ADMIN`.
     pub guardian: PathBuf,
     /// The operator's command line.
     pub edgectl: PathBuf,

@@ -46,7 +46,7 @@ pub fn run_units(cache: &Cache) -> anyhow::Result<usize> {
     let root = crate::root(cache)?;
     let shop = Workshop::open(cache)?;
     shop.vendor()?;
-    let test = |more: &[&str]| -> anyhow::Result<_> {
+    let cargo_test = |more: &[&str]| -> anyhow::Result<_> {
         let mut command = shop.cargo(&root)?;
         command.args(["test", "--locked", "--config", CONFIG, "--lib", "--bins"]);
         for name in CRATES {
@@ -56,10 +56,10 @@ pub fn run_units(cache: &Cache) -> anyhow::Result<usize> {
         Ok(command)
     };
     let compiled = progress::begin("aarch64 tests, compiled");
-    run(&mut test(&["--no-run"])?)?;
+    run(&mut cargo_test(&["--no-run"])?)?;
     compiled.made();
     let ran = progress::begin("aarch64 tests, run");
-    let text = output(&mut test(&["--quiet"])?).context("unit tests fail on aarch64")?;
+    let text = output(&mut cargo_test(&["--quiet"])?).context("unit tests fail on aarch64")?;
     ran.made();
     let passed = passed(&text);
     if passed == 0 {
