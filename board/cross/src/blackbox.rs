@@ -17,6 +17,13 @@ const TESTS: &[(&str, &[&str])] = &[
 ];
 /// The sample application: an image by itself, and so without any shared library.
 const PAGE: &str = "sensor-page";
+/// What is compiled here mostly waits for what it tests, so nothing is optimized: a third of the time.
+const QUICK: [&str; 4] = [
+    "--config",
+    "profile.dev.package.\"*\".opt-level=0",
+    "--config",
+    "profile.dev.debug=false",
+];
 /// Where the root sees cargo's folder.
 const TARGET: &str = "/work/target";
 
@@ -54,6 +61,7 @@ pub fn black_box(cache: &Cache) -> anyhow::Result<BlackBox> {
     let running = progress::begin("aarch64 black-box tests");
     let mut build = shop.cargo(&root)?;
     build.args(["build", "--locked", "--config", CONFIG]);
+    build.args(QUICK);
     build.args(["--message-format", "json-render-diagnostics"]);
     build.args(["--package", "board", "--bin", "board"]);
     for (package, tests) in TESTS {
@@ -67,6 +75,7 @@ pub fn black_box(cache: &Cache) -> anyhow::Result<BlackBox> {
     run(shop
         .cargo(&root)?
         .args(["rustc", "--locked", "--config", CONFIG])
+        .args(QUICK)
         .args(["--package", PAGE, "--bin", PAGE])
         .args(["--", "-C", "target-feature=+crt-static"]))?;
     let folder = shop.target("debug");

@@ -112,7 +112,11 @@ pub fn test(options: &Options) -> anyhow::Result<Outcome> {
     if outcome.good() && end.is_none() {
         return Ok(outcome);
     }
-    let from = if outcome.done { outcome.told.clone() } else { console };
+    let from = if outcome.done {
+        outcome.told.clone()
+    } else {
+        console
+    };
     for line in from.iter().skip(from.len().saturating_sub(TAIL)) {
         eprintln!("  | {line}");
     }
@@ -122,16 +126,12 @@ pub fn test(options: &Options) -> anyhow::Result<Outcome> {
     if !outcome.done {
         bail!("the guest ended before its tests did: its last words are above");
     }
-    let names = |set: &std::collections::BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(", ");
+    let names = |set: &std::collections::BTreeSet<String>| {
+        set.iter().cloned().collect::<Vec<_>>().join(", ")
+    };
     bail!(
         "in the guest, {} tests passed and these did not: {}",
         outcome.passed.len(),
         [names(&outcome.failed), names(&outcome.broken)].join(" ")
     )
-}
-/// x
-pub fn warm(cache: &Cache) -> anyhow::Result<()> {
-    let debs = userspace::packages(cache)?;
-    println!("{} {}", debs.packages.len(), debs.folder.display());
-    Ok(())
 }

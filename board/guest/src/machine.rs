@@ -46,7 +46,10 @@ impl Guest {
     ) -> anyhow::Result<Self> {
         let mut text = job.as_bytes().to_vec();
         if text.len() > JOB {
-            bail!("{} bytes of test names are more than {JOB}; name fewer", text.len());
+            bail!(
+                "{} bytes of test names are more than {JOB}; name fewer",
+                text.len()
+            );
         }
         text.resize(JOB, 0);
         fs::write(folder.join("job.img"), text)?;
@@ -102,7 +105,9 @@ impl Guest {
         match self.lines.recv_timeout(SILENCE.min(left)) {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) if left < SILENCE => bail!("the guest runs for too long"),
+            Err(RecvTimeoutError::Timeout) if left < SILENCE => {
+                bail!("the guest runs for too long")
+            }
             Err(RecvTimeoutError::Timeout) => bail!("the guest has said nothing for {SILENCE:?}"),
         }
     }

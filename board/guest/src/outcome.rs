@@ -67,7 +67,11 @@ impl Outcome {
         {
             let name = format!("{} {name}", self.program);
             let passed = result.trim() == "ok";
-            let set = if passed { &mut self.passed } else { &mut self.failed };
+            let set = if passed {
+                &mut self.passed
+            } else {
+                &mut self.failed
+            };
             set.insert(name.clone());
             return News::Test { name, passed };
         }
@@ -103,8 +107,14 @@ mod tests {
         assert_eq!(outcome.passed, BTreeSet::from(["a x::works".to_owned()]));
         assert!(!read(&GOOD.replace("GUEST: done", "")).good(), "cut off");
         assert!(!read(&GOOD.replace("ok", "FAILED")).good());
-        assert!(!read(&GOOD.replace("ended a 0", "ended a 139")).good(), "a crash");
-        assert!(!read(&GOOD.replace("test x", "not x")).good(), "no test ran");
+        assert!(
+            !read(&GOOD.replace("ended a 0", "ended a 139")).good(),
+            "a crash"
+        );
+        assert!(
+            !read(&GOOD.replace("test x", "not x")).good(),
+            "no test ran"
+        );
     }
 
     #[test]

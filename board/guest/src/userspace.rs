@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 use board_cross::{BlackBox, Profile};
-use board_forge::{Bind, Cache, Debs, DebianRoot, Inputs, Made, debs, run};
+use board_forge::{Bind, Cache, DebianRoot, Debs, Inputs, Made, debs, run};
 
 /// Packages, and what they are there for: what `board/src/install.rs` asks of a machine, and what a machine has anyway.
 const PACKAGES: &[(&str, &str)] = &[
@@ -28,7 +28,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mosquitto", "the broker"),
     ("mosquitto-clients", "plays the sensors"),
     ("mount", "mounts"),
-    ("nftables", "nft, with which the guardian replaces its table"),
+    (
+        "nftables",
+        "nft, with which the guardian replaces its table",
+    ),
     ("openssh-client", "makes the operator's key"),
     ("procps", "kill"),
     ("sed", "marks the tests' lines"),
@@ -114,11 +117,17 @@ pub fn make(cache: &Cache, root: &DebianRoot, tests: &BlackBox) -> anyhow::Resul
         }
         fs::create_dir_all(tree.join("debs"))?;
         for name in IMAGE {
-            let package = packages.packages.iter().find(|package| package.name == *name);
+            let package = packages
+                .packages
+                .iter()
+                .find(|package| package.name == *name);
             let Some(package) = package else {
                 bail!("{name} is not among what apt downloaded");
             };
-            fs::copy(packages.folder.join(&package.file), tree.join("debs").join(&package.file))?;
+            fs::copy(
+                packages.folder.join(&package.file),
+                tree.join("debs").join(&package.file),
+            )?;
         }
         settings(tree)?;
         for (name, path) in programs.all() {
@@ -127,11 +136,20 @@ pub fn make(cache: &Cache, root: &DebianRoot, tests: &BlackBox) -> anyhow::Resul
         for (to, path) in &ours.files {
             place(path, &tree.join(to))?;
         }
-        let binds = [Bind::read(tree, "/work/tree"), Bind::write(out, "/work/out")];
+        let binds = [
+            Bind::read(tree, "/work/tree"),
+            Bind::write(out, "/work/out"),
+        ];
         let to = format!("/work/out/{FILE}");
-        run(root
-            .command("/work", &binds, "mkfs.erofs")?
-            .args(["--quiet", "--all-root", "-T0", "-U", "clear", &to, "/work/tree"]))
+        run(root.command("/work", &binds, "mkfs.erofs")?.args([
+            "--quiet",
+            "--all-root",
+            "-T0",
+            "-U",
+            "clear",
+            &to,
+            "/work/tree",
+        ]))
     })
 }
 
