@@ -1,4 +1,4 @@
-//! TF-A's Firmware Image Package: a table of images by UUID (include/tools_share/firmware_image_package.h).
+//! TF-A's Firmware Image Package: a table of images by UUID (`include/tools_share/firmware_image_package.h`).
 
 use std::ops::Range;
 

@@ -9,7 +9,7 @@ use board_keys::{Keys, Name};
 
 use crate::{certificates, op_tee, tf_a, u_boot};
 
-/// Where the package begins in the flash, behind BL1 (plat/qemu/qemu/include/platform_def.h).
+/// Where the package begins in the flash, behind BL1 (`plat/qemu/qemu/include/platform_def.h`).
 pub(crate) const PACKAGE_PLACE: usize = 0x4_0000;
 /// U-Boot of the machine.
 const U_BOOT: u_boot::Configuration = u_boot::Configuration {

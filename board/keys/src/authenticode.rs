@@ -50,16 +50,16 @@ pub fn authenticode(image: &[u8]) -> anyhow::Result<ImageHash> {
     ] {
         hasher.update(part(image, from, to)?);
     }
-    let mut hashed = headers;
+    let mut reached = headers;
     for (from, length) in sections(image, pe)? {
         hasher.update(part(image, from, from + length)?);
-        hashed += length;
+        reached += length;
     }
-    if hashed < end {
-        hasher.update(part(image, hashed, end)?);
-        hashed = end;
+    if reached < end {
+        hasher.update(part(image, reached, end)?);
+        reached = end;
     }
-    let padding = hashed.next_multiple_of(ALIGNMENT) - hashed;
+    let padding = reached.next_multiple_of(ALIGNMENT) - reached;
     hasher.update(vec![0; padding]);
     Ok(ImageHash(hasher.finalize().into()))
 }

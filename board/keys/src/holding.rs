@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) const KEYS: &str = "/work/keys";
 /// The token's folder in the tool root.
 const TOKEN: &str = "/work/token";
-/// OpenSC's module, in the tool root.
+/// The module of `opensc`, in the tool root.
 const OPENSC: &str = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so";
 
 /// Who holds a private key.

@@ -138,8 +138,11 @@ impl Name {
     /// takes the place of; the policy's is one that every TPM 2.0 loads.
     pub const fn algorithm(self) -> Algorithm {
         match self {
-            Self::Pk | Self::Kek | Self::Db | Self::PcrPolicy => Algorithm::Rsa(2048),
-            Self::Rot
+            Self::Pk
+            | Self::Kek
+            | Self::Db
+            | Self::PcrPolicy
+            | Self::Rot
             | Self::TrustedWorld
             | Self::NonTrustedWorld
             | Self::Bl31

@@ -2,7 +2,7 @@
 //!
 //! A header of 24 bytes (0, magic, whole length, CRC-32 of what follows), then entries, each padded to 8 bytes: length
 //! of the data, attributes, time, GUID, the name in UTF-16 with its NUL, the data. All numbers are little-endian
-//! (include/efi_variable.h of U-Boot 2025.01).
+//! (`include/efi_variable.h` of U-Boot 2025.01).
 
 use anyhow::Context;
 use uuid::Uuid;

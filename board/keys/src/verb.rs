@@ -12,7 +12,7 @@ use crate::{Keys, Name, make};
 /// Keys of the boot chain.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// The folder of the keys [default: umec/keys in $XDG_DATA_HOME or ~/.local/share].
+    /// The folder of the keys [default: `umec/keys` in `$XDG_DATA_HOME` or `~/.local/share`].
     #[arg(long, global = true, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// This machine's development keys instead, which QEMU and the tests use.

@@ -1,5 +1,7 @@
 //! Changing keys and revoking images, as the variables in U-Boot show it.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // A test may panic.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

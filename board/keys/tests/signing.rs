@@ -1,5 +1,7 @@
 //! Signing by keys in files, in a token and behind a command; what each gives is verified by sbsigntool and OpenSSL.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // A test may panic.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,7 +11,7 @@ use board_keys::{Keys, Name, authenticode};
 
 /// An EFI image that every tool root has.
 const IMAGE: &str = "usr/lib/efitools/x86_64-linux-gnu/HelloWorld.efi";
-/// SoftHSM's configuration: tokens are files in the folder that the tool root sees as `/work/token`.
+/// Configuration of the token in software: tokens are files in the folder that the tool root sees as `/work/token`.
 const SOFTHSM: &str = "directories.tokendir = /work/token/tokens\nobjectstore.backend = file\n";
 /// The key of db in the token.
 const ELSEWHERE: &str = r#"
