@@ -21,7 +21,11 @@ const BUILD: &str = "etc/edged/build.json";
 const STUB: &str = "/.extra";
 /// What lies in it in a clean boot: the last two are for systemd's programs. systemd-stub takes more from the boot
 /// partition, which nobody signs: credentials, extensions. Whoever put such a thing there wants to be root.
-const STUB_FILES: [&str; 3] = ["os-release", "tpm2-pcr-public-key.pem", "tpm2-pcr-signature.json"];
+const STUB_FILES: [&str; 3] = [
+    "os-release",
+    "tpm2-pcr-public-key.pem",
+    "tpm2-pcr-signature.json",
+];
 /// Where systemd's programs look for these two.
 const STUB_TO: &str = "/run/systemd";
 /// PCRs of what may be added to an image (UAPI group, Linux TPM PCR registry).
@@ -96,7 +100,9 @@ fn take_over_stub() -> Result<(), String> {
         let name = entry.file_name();
         if !STUB_FILES.iter().any(|known| name == *known) || !entry.path().is_file() {
             let name = name.to_string_lossy();
-            return Err(format!("the boot partition holds {name}, which nobody signed: remove it there"));
+            return Err(format!(
+                "the boot partition holds {name}, which nobody signed: remove it there"
+            ));
         }
         fs::copy(entry.path(), Path::new(STUB_TO).join(&name)).map_err(failed)?;
     }
@@ -108,7 +114,9 @@ fn refuse_additions() -> Result<(), String> {
     for (number, what) in ADDITIONS {
         let added = tpm::pcr(number).is_some_and(|value| value.chars().any(|digit| digit != '0'));
         if added {
-            return Err(format!("PCR {number} is not empty: {what} was added to the image, which nobody signed"));
+            return Err(format!(
+                "PCR {number} is not empty: {what} was added to the image, which nobody signed"
+            ));
         }
     }
     Ok(())

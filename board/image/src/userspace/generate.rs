@@ -77,6 +77,9 @@ fn node(settings: &Settings) -> toml::Table {
     node.insert("site".to_owned(), settings.site.clone().into());
     node.insert("state".to_owned(), "/var/lib/edged".into());
     node.insert("run".to_owned(), "/run/edged".into());
+    // What systemd has delegated to the worker, beside the worker's own process (edged-worker.service).
+    let cgroup = "/system.slice/edged-worker.service/applications";
+    node.insert("cgroup".to_owned(), cgroup.into());
     node.insert("uid".to_owned(), i64::from(EDGED).into());
     node
 }

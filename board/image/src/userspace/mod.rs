@@ -124,7 +124,7 @@ pub fn userspace(
         inputs = inputs.file(name, &here.join("../..").join(path))?;
     }
     let made = cache.step("userspace", &inputs, |out| {
-        let files = pick::pick(&list, &debs, &unpacked)?;
+        let files = pick::pick(&list, &debs, &unpacked, programs)?;
         let tree = out.join("tree");
         let packages = place::place(&tree, &files, &list, &debs, &unpacked)?;
         place::ours(&tree, here, programs)?;

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, bail};
 use board_forge::{Debs, Made};
 
-use super::elf;
+use super::{PROGRAMS, elf};
 use super::list::List;
 use super::unpack::Index;
 
@@ -16,14 +16,16 @@ const LIBRARIES: [&str; 2] = [
     "usr/lib/aarch64-linux-gnu",
     "usr/lib/aarch64-linux-gnu/systemd",
 ];
-/// Names without a place that are asked for but in no list: what our own programs are linked with.
-const OF_OURS: [&str; 4] = ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "libseccomp.so.2"];
-
 /// Path in the tree, and the file or link of a package that goes there.
 pub type Files = BTreeMap<String, (String, PathBuf)>;
 
 /// Picks the files.
-pub fn pick(list: &List, debs: &Debs, unpacked: &Made) -> anyhow::Result<Files> {
+pub fn pick(
+    list: &List,
+    debs: &Debs,
+    unpacked: &Made,
+    programs: &Path,
+) -> anyhow::Result<Files> {
     let index = Index::of(unpacked, debs)?;
     let mut waiting: BTreeSet<String> = BTreeSet::new();
     for package in &list.package {
@@ -46,8 +48,8 @@ pub fn pick(list: &List, debs: &Debs, unpacked: &Made) -> anyhow::Result<Files> 
             waiting.extend(found);
         }
     }
-    for name in OF_OURS {
-        waiting.insert(library(&index, name).with_context(|| format!("no package has {name}"))?);
+    for (name, _) in PROGRAMS {
+        waiting.extend(libraries(&index, name, &programs.join(name))?);
     }
     let mut picked = Files::new();
     while let Some(path) = waiting.pop_first() {
@@ -66,15 +68,21 @@ fn leads_to(index: &Index, path: &str, place: &Path) -> anyhow::Result<Vec<Strin
     if place.is_symlink() {
         return Ok(vec![target(path, &fs::read_link(place)?)]);
     }
+    libraries(index, path, place)
+}
+
+/// The libraries of a program; of another file none.
+fn libraries(index: &Index, name: &str, place: &Path) -> anyhow::Result<Vec<String>> {
     let bytes = fs::read(place).with_context(|| format!("cannot read {}", place.display()))?;
     if !elf::is_elf(&bytes) {
         return Ok(Vec::new());
     }
-    let needed = elf::needed(&bytes).with_context(|| format!("/{path} is damaged"))?;
+    let needed = elf::needed(&bytes).with_context(|| format!("{name} is damaged"))?;
     needed
         .iter()
-        .map(|name| {
-            library(index, name).with_context(|| format!("/{path} needs {name}, which is in no package"))
+        .map(|library| {
+            self::library(index, library)
+                .with_context(|| format!("{name} needs {library}, which is in no package"))
         })
         .collect()
 }
