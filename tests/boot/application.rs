@@ -16,7 +16,10 @@ pub const PUBLISHED: u16 = 8081;
 const SOON: Duration = Duration::from_secs(60);
 
 /// `ssh box load < archive`, `ssh box run`.
-pub fn is_loaded_and_runs(guest: &Guest, ground: &Ground) -> anyhow::Result<()> {
+pub fn an_image_is_loaded_into_the_box_and_runs(
+    guest: &Guest,
+    ground: &Ground,
+) -> anyhow::Result<()> {
     let door = guest.door()?;
     let loaded = door.told(&["load"], Some(&ground.archive))?;
     ensure!(loaded.contains("umec-test/page"), "{loaded}");
@@ -30,7 +33,7 @@ pub fn is_loaded_and_runs(guest: &Guest, ground: &Ground) -> anyhow::Result<()> 
 }
 
 /// The page, through the box's own port.
-pub fn serves(here: u16) -> anyhow::Result<()> {
+pub fn the_application_in_the_box_serves_its_page(here: u16) -> anyhow::Result<()> {
     let url = format!("http://127.0.0.1:{here}/index.html");
     until(SOON, || {
         let page = process::output(
@@ -44,7 +47,7 @@ pub fn serves(here: u16) -> anyhow::Result<()> {
 }
 
 /// It is confined as on every node: not root, no new privileges, a filter for system calls.
-pub fn is_confined(guest: &Guest) -> anyhow::Result<()> {
+pub fn the_application_in_the_box_is_confined(guest: &Guest) -> anyhow::Result<()> {
     let words = ["exec", "page", "/bin/busybox", "cat", "/proc/self/status"];
     let status = guest.door()?.told(&words, None)?;
     for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000"] {

@@ -22,7 +22,10 @@ fn commissioner(guest: &Guest, ground: &Ground) -> anyhow::Result<Door> {
 }
 
 /// Only looking and commissioning is allowed.
-pub fn other_verbs_are_refused(guest: &Guest, ground: &Ground) -> anyhow::Result<()> {
+pub fn a_fresh_box_does_nothing_but_be_commissioned(
+    guest: &Guest,
+    ground: &Ground,
+) -> anyhow::Result<()> {
     let door = commissioner(guest, ground)?;
     for words in [&["ps"][..], &["access"], &["load"], &["poweroff"]] {
         let answer = door.say(words, None)?;
@@ -41,14 +44,14 @@ pub fn other_verbs_are_refused(guest: &Guest, ground: &Ground) -> anyhow::Result
 }
 
 /// A key that nobody knows does not open, and the operator's does not yet.
-pub fn unknown_key_is_refused(guest: &Guest) -> anyhow::Result<()> {
+pub fn a_key_that_the_box_does_not_know_is_refused(guest: &Guest) -> anyhow::Result<()> {
     let answer = guest.door()?.say(&["status"], None)?;
     ensure!(is_refused_key(&answer), "{}", sentence(&answer));
     Ok(())
 }
 
 /// The door offers public keys and nothing else.
-pub fn no_password_is_taken(guest: &Guest) -> anyhow::Result<()> {
+pub fn the_box_takes_no_password(guest: &Guest) -> anyhow::Result<()> {
     let mut ssh = guest.door()?.ssh(&["status"]);
     // The first value of an option counts for ssh(1), so these go in front of the door's own.
     let words: Vec<_> = ssh.get_args().map(ToOwned::to_owned).collect();
@@ -68,7 +71,7 @@ pub fn no_password_is_taken(guest: &Guest) -> anyhow::Result<()> {
 }
 
 /// The operator's key goes in, the recovery key comes out.
-pub fn with_openssh(guest: &Guest, ground: &Ground) -> anyhow::Result<()> {
+pub fn the_box_is_commissioned_with_openssh(guest: &Guest, ground: &Ground) -> anyhow::Result<()> {
     let answer = json(&guest.commission(&ground.parts.commissioning)?)?;
     let recovery = answer.get("recoveryKey").and_then(Value::as_str);
     let recovery = recovery.with_context(|| format!("there is no recovery key: {answer}"))?;
@@ -82,7 +85,10 @@ pub fn with_openssh(guest: &Guest, ground: &Ground) -> anyhow::Result<()> {
 }
 
 /// The key of the image is worth nothing from then on.
-pub fn commissioner_is_refused_then(guest: &Guest, ground: &Ground) -> anyhow::Result<()> {
+pub fn a_commissioned_box_refuses_the_commissioning_key(
+    guest: &Guest,
+    ground: &Ground,
+) -> anyhow::Result<()> {
     let answer = commissioner(guest, ground)?.say(&["status"], None)?;
     ensure!(is_refused_key(&answer), "{}", sentence(&answer));
     let again = guest.door()?.say(&["commission"], None)?;
@@ -91,7 +97,7 @@ pub fn commissioner_is_refused_then(guest: &Guest, ground: &Ground) -> anyhow::R
 }
 
 /// The status names the image, says DEVELOPMENT, and every part works.
-pub fn status_says_what_it_is(guest: &Guest) -> anyhow::Result<()> {
+pub fn the_status_of_the_box_says_what_it_is(guest: &Guest) -> anyhow::Result<()> {
     let door = guest.door()?;
     let text = door.told(&["status"], None)?;
     ensure!(text.contains("DEVELOPMENT"), "{text}");

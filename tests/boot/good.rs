@@ -9,7 +9,7 @@ use board_qemu::{Changes, Folder, Forward, Guest, Outcome, tamper};
 use umec_tests::lab::programs;
 
 use crate::ground::Ground;
-use crate::report::Report;
+use crate::report::{Report, case};
 use crate::{application, commission, console, outside, trust};
 
 /// Runs the lane; a copy of the box goes to the other lane when there is one.
@@ -57,70 +57,72 @@ fn first(
         ..Changes::default()
     };
     let guest = boot(ground, folder, &changes)?;
-    let case = |name, test: &dyn Fn() -> anyhow::Result<()>| report.case(name, test);
-    case("every_stage_of_the_box_boots_in_its_turn", &|| {
-        console::stages(&guest)
-    });
-    case("the_kernel_of_the_box_knows_that_it_was_verified", &|| {
-        console::trusted(&guest)
-    });
-    case("the_console_of_the_box_says_development", &|| {
-        console::development(&guest)
-    });
-    case(
-        "an_environment_and_words_beside_the_chain_do_nothing_to_the_box",
-        &|| console::not_bypassed(&guest),
+    case!(
+        report,
+        console::every_stage_of_the_box_boots_in_its_turn(&guest)
     );
-    case("a_key_that_the_box_does_not_know_is_refused", &|| {
-        commission::unknown_key_is_refused(&guest)
-    });
-    case("a_fresh_box_does_nothing_but_be_commissioned", &|| {
-        commission::other_verbs_are_refused(&guest, ground)
-    });
-    case("the_box_takes_no_password", &|| {
-        commission::no_password_is_taken(&guest)
-    });
-    case("the_box_is_commissioned_with_openssh", &|| {
-        commission::with_openssh(&guest, ground)
-    });
-    case("a_commissioned_box_refuses_the_commissioning_key", &|| {
-        commission::commissioner_is_refused_then(&guest, ground)
-    });
-    case("the_status_of_the_box_says_what_it_is", &|| {
-        commission::status_says_what_it_is(&guest)
-    });
+    case!(
+        report,
+        console::the_kernel_of_the_box_knows_that_it_was_verified(&guest)
+    );
+    case!(
+        report,
+        console::the_console_of_the_box_says_development(&guest)
+    );
+    case!(
+        report,
+        console::an_environment_and_words_beside_the_chain_do_nothing_to_the_box(&guest)
+    );
+    case!(
+        report,
+        commission::a_key_that_the_box_does_not_know_is_refused(&guest)
+    );
+    case!(
+        report,
+        commission::a_fresh_box_does_nothing_but_be_commissioned(&guest, ground)
+    );
+    case!(report, commission::the_box_takes_no_password(&guest));
+    case!(
+        report,
+        commission::the_box_is_commissioned_with_openssh(&guest, ground)
+    );
+    case!(
+        report,
+        commission::a_commissioned_box_refuses_the_commissioning_key(&guest, ground)
+    );
+    case!(
+        report,
+        commission::the_status_of_the_box_says_what_it_is(&guest)
+    );
     let pcrs = trust::registers(&guest)?;
-    case(
-        "everything_that_the_box_measured_was_foretold_by_the_build",
-        &|| trust::is_as_foretold(&guest, ground, &pcrs),
+    case!(
+        report,
+        trust::everything_that_the_box_measured_was_foretold_by_the_build(&guest, ground, &pcrs)
     );
-    case("an_image_is_loaded_into_the_box_and_runs", &|| {
-        application::is_loaded_and_runs(&guest, ground)
-    });
-    case("the_application_in_the_box_serves_its_page", &|| {
-        application::serves(page.here)
-    });
-    case("the_application_in_the_box_is_confined", &|| {
-        application::is_confined(&guest)
-    });
+    case!(
+        report,
+        application::an_image_is_loaded_into_the_box_and_runs(&guest, ground)
+    );
+    case!(
+        report,
+        application::the_application_in_the_box_serves_its_page(page.here)
+    );
+    case!(
+        report,
+        application::the_application_in_the_box_is_confined(&guest)
+    );
     let line = guest
         .line()?
         .context("the operator's key does not open the box")?;
-    case("the_box_answers_for_names", &|| outside::dns_answers(&line));
-    case("the_box_answers_over_https", &|| {
-        outside::https_answers(&line)
-    });
-    case("the_box_answers_over_mqtt", &|| {
-        outside::mqtt_answers(&line)
-    });
-    case("nothing_else_of_the_box_listens", &|| {
-        outside::nothing_else_listens(&closed)
-    });
+    case!(report, outside::the_box_answers_for_names(&line));
+    case!(report, outside::the_box_answers_over_https(&line));
+    case!(report, outside::the_box_answers_over_mqtt(&line));
+    case!(report, outside::nothing_else_of_the_box_listens(&closed));
     guest.machine.cut()?;
     Ok((pcrs, page.here))
 }
 
-/// The same box after its power was cut.
+/// The same box after its power was cut, and after a reboot that its operator asked for.
 fn second(
     report: &Report,
     ground: &Ground,
@@ -128,9 +130,13 @@ fn second(
     pcrs: &trust::Registers,
 ) -> anyhow::Result<()> {
     let guest = boot(ground, folder, &Changes::default())?;
-    report.case(
-        "the_registers_of_the_box_are_the_same_in_the_next_boot",
-        || trust::is_the_same_again(pcrs, &trust::registers(&guest)?),
+    case!(
+        report,
+        trust::the_registers_of_the_box_are_the_same_after_its_power_was_cut(&guest, pcrs)
+    );
+    case!(
+        report,
+        trust::the_registers_of_the_box_are_the_same_after_a_reboot(&guest, pcrs)
     );
     guest.machine.cut()
 }
@@ -145,16 +151,11 @@ fn third(report: &Report, ground: &Ground, here: u16) -> anyhow::Result<()> {
             .arg(&folder)
             .args(["--forward", &forward]);
     })?;
-    let line = node.line.clone();
-    report.case("the_state_of_the_box_outlives_its_power", || {
-        application::serves(here)?;
-        outside::dns_answers(&line)?;
-        outside::mqtt_remembers(&line)
-    });
-    report.case("a_box_that_ends_leaves_nothing", || {
-        node.stop()?;
-        outside::nothing_is_left(&line)
-    });
+    case!(
+        report,
+        outside::the_state_of_the_box_outlives_its_power(&node.line, here)
+    );
+    case!(report, outside::a_box_that_ends_leaves_nothing(node));
     Ok(())
 }
 

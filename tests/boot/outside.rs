@@ -6,9 +6,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use board::client::Node;
 use board::line::Line;
 use board::process;
 use board_qemu::Forward;
+
+use crate::application;
 
 /// Ports on which something is often found that should not be there: remote shells, files, databases, consoles,
 /// debuggers, resolvers; and the box's own on its inner side.
@@ -20,7 +23,7 @@ pub const CLOSED: [u16; 32] = [
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// A name that the box is authoritative for, over UDP and TCP.
-pub fn dns_answers(line: &Line) -> anyhow::Result<()> {
+pub fn the_box_answers_for_names(line: &Line) -> anyhow::Result<()> {
     for protocol in ["+notcp", "+tcp"] {
         let answer = process::output(
             Command::new("dig")
@@ -41,7 +44,7 @@ pub fn dns_answers(line: &Line) -> anyhow::Result<()> {
 }
 
 /// HTTPS with the certificate that the box's own authority signed.
-pub fn https_answers(line: &Line) -> anyhow::Result<()> {
+pub fn the_box_answers_over_https(line: &Line) -> anyhow::Result<()> {
     let get = |path: &str, more: &[&str]| {
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--show-error", "--fail", "--max-time", "20"]);
@@ -74,7 +77,7 @@ fn mosquitto(line: &Line, program: &str, tls: bool, account: bool) -> Command {
 }
 
 /// A reading goes in by TLS and comes out without; it is retained, for after the next start.
-pub fn mqtt_answers(line: &Line) -> anyhow::Result<()> {
+pub fn the_box_answers_over_mqtt(line: &Line) -> anyhow::Result<()> {
     let publish = ["-t", "sensors/tide/level", "-m", "4.2", "-q", "1", "-r"];
     process::output(mosquitto(line, "mosquitto_pub", true, true).args(publish))?;
     mqtt_remembers(line)?;
@@ -92,7 +95,7 @@ pub fn mqtt_remembers(line: &Line) -> anyhow::Result<()> {
 }
 
 /// Nobody listens where nobody should.
-pub fn nothing_else_listens(forwards: &[Forward]) -> anyhow::Result<()> {
+pub fn nothing_else_of_the_box_listens(forwards: &[Forward]) -> anyhow::Result<()> {
     for forward in forwards {
         // QEMU takes the connection and passes on what the box says to it: a refusal ends it at once.
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, forward.here))?;
@@ -108,8 +111,17 @@ pub fn nothing_else_listens(forwards: &[Forward]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Nothing of a box that has ended is left: its ports are closed, no process has its folder in its command line.
-pub fn nothing_is_left(line: &Line) -> anyhow::Result<()> {
+/// What was deployed and said before is there after two cuts of the power and a reboot.
+pub fn the_state_of_the_box_outlives_its_power(line: &Line, here: u16) -> anyhow::Result<()> {
+    application::the_application_in_the_box_serves_its_page(here)?;
+    the_box_answers_for_names(line)?;
+    mqtt_remembers(line)
+}
+
+/// After SIGTERM its ports are closed, and no process, socket or mount is left.
+pub fn a_box_that_ends_leaves_nothing(node: Node) -> anyhow::Result<()> {
+    let line = node.line.clone();
+    node.stop()?;
     for port in [line.ssh.port, line.dns.port, line.mqtt.port] {
         ensure!(
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err(),

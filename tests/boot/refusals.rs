@@ -11,89 +11,159 @@ use serde_json::Value;
 use umec_tests::lab::programs;
 
 use crate::ground::Ground;
-use crate::report::Report;
-
-/// Refused before the kernel runs, each in a box of its own that was never switched on.
-const BEFORE: [(What, &str); 14] = [
-    (What::Bl2, "a_flipped_bit_in_bl2_is_refused_by_bl1"),
-    (What::Bl31, "a_flipped_bit_in_bl31_is_refused_by_bl2"),
-    (What::Tee, "a_flipped_bit_in_optee_is_refused_by_bl2"),
-    (
-        What::Bootloader,
-        "a_flipped_bit_in_u_boot_is_refused_by_bl2",
-    ),
-    (
-        What::Kernel,
-        "a_flipped_bit_in_the_kernel_is_refused_by_u_boot",
-    ),
-    (
-        What::Initrd,
-        "a_flipped_bit_in_the_initrd_is_refused_by_u_boot",
-    ),
-    (What::Edged, "a_flipped_bit_in_edged_is_refused_by_u_boot"),
-    (
-        What::Cmdline,
-        "a_flipped_bit_in_the_command_line_is_refused_by_u_boot",
-    ),
-    (What::Unsigned, "an_unsigned_image_is_refused_by_u_boot"),
-    (What::Foreign, "somebody_else_s_image_is_refused_by_u_boot"),
-    (What::Revoked, "a_revoked_image_is_refused_by_u_boot"),
-    (
-        What::Env,
-        "commands_in_a_saved_environment_are_refused_with_the_image",
-    ),
-    (
-        What::DirectKernel,
-        "a_kernel_given_by_hand_is_refused_with_the_image",
-    ),
-    (
-        What::Credential,
-        "a_credential_that_nobody_signed_is_refused_by_umec_init",
-    ),
-];
-/// The data does not unseal; each in a copy of a box that has sealed its data.
-const SEALED: [(What, &str); 3] = [
-    (
-        What::Dtb,
-        "with_a_flipped_bit_in_the_device_tree_the_data_is_refused",
-    ),
-    (
-        What::Data,
-        "a_flipped_bit_in_the_sealed_key_of_the_data_is_refused",
-    ),
-    (What::Tpm, "with_another_tpm_the_data_is_refused"),
-];
+use crate::report::{Report, case};
 
 /// Runs the lane.
 pub fn run(report: &Report, ground: &Ground, sealed: &Receiver<Folder>) {
-    for (what, name) in BEFORE {
-        report.case(name, || case(ground, what, None));
-    }
-    report.case("the_command_says_who_refused_the_box", || command(ground));
-    if !SEALED.iter().any(|(_, name)| report.wants(name)) {
-        return;
-    }
-    let origin = sealed.recv().ok();
-    for (what, name) in SEALED {
-        report.case(name, || {
-            let origin = origin.as_ref().context("no good box has sealed its data")?;
-            case(ground, what, Some(origin))
-        });
-    }
+    case!(report, a_flipped_bit_in_bl2_is_refused_by_bl1(ground));
+    case!(report, a_flipped_bit_in_bl31_is_refused_by_bl2(ground));
+    case!(report, a_flipped_bit_in_optee_is_refused_by_bl2(ground));
+    case!(report, a_flipped_bit_in_u_boot_is_refused_by_bl2(ground));
+    case!(
+        report,
+        a_flipped_bit_in_the_kernel_is_refused_by_u_boot(ground)
+    );
+    case!(
+        report,
+        a_flipped_bit_in_the_initrd_is_refused_by_u_boot(ground)
+    );
+    case!(report, a_flipped_bit_in_edged_is_refused_by_u_boot(ground));
+    case!(
+        report,
+        a_flipped_bit_in_the_command_line_is_refused_by_u_boot(ground)
+    );
+    case!(report, an_unsigned_image_is_refused_by_u_boot(ground));
+    case!(
+        report,
+        an_image_of_somebody_else_is_refused_by_u_boot(ground)
+    );
+    case!(report, a_revoked_image_is_refused_by_u_boot(ground));
+    case!(
+        report,
+        commands_in_a_saved_environment_are_refused_with_the_image(ground)
+    );
+    case!(
+        report,
+        a_kernel_given_by_hand_is_refused_with_the_image(ground)
+    );
+    case!(
+        report,
+        a_credential_that_nobody_signed_is_refused_by_umec_init(ground)
+    );
+    case!(report, the_command_says_who_refused_the_box(ground));
+    // Each of the others is a copy of a box that has sealed its data.
+    let good = sealed.recv().ok();
+    let good = good.as_ref();
+    case!(
+        report,
+        with_a_flipped_bit_in_the_device_tree_the_data_is_refused(ground, good)
+    );
+    case!(
+        report,
+        with_a_flipped_bit_in_its_sealed_key_the_data_is_refused(ground, good)
+    );
+    case!(report, with_another_tpm_the_data_is_refused(ground, good));
 }
 
-fn case(ground: &Ground, what: What, origin: Option<&Folder>) -> anyhow::Result<()> {
+/// A box of its own, never switched on before.
+fn fresh(ground: &Ground, what: What) -> anyhow::Result<()> {
+    start(ground, what, &Folder::open(None)?)
+}
+
+fn copied(ground: &Ground, good: Option<&Folder>, what: What) -> anyhow::Result<()> {
+    let good = good.context("no good box has sealed its data")?;
     let victim = Folder::open(None)?;
-    if let Some(origin) = origin {
-        origin.copy_to(&victim)?;
-    }
+    good.copy_to(&victim)?;
+    start(ground, what, &victim)
+}
+
+fn start(ground: &Ground, what: What, victim: &Folder) -> anyhow::Result<()> {
     victim.furnish(&ground.parts)?;
-    let changes = what.apply(&ground.cache, &ground.root, &ground.parts, &victim)?;
-    refused(what, &ground.root, &victim, &changes, &|| false).map(drop)
+    let changes = what.apply(&ground.cache, &ground.root, &ground.parts, victim)?;
+    refused(what, &ground.root, victim, &changes, &|| false).map(drop)
+}
+
+fn a_flipped_bit_in_bl2_is_refused_by_bl1(ground: &Ground) -> anyhow::Result<()> {
+    fresh(ground, What::Bl2)
+}
+
+fn a_flipped_bit_in_bl31_is_refused_by_bl2(ground: &Ground) -> anyhow::Result<()> {
+    fresh(ground, What::Bl31)
+}
+
+fn a_flipped_bit_in_optee_is_refused_by_bl2(ground: &Ground) -> anyhow::Result<()> {
+    fresh(ground, What::Tee)
+}
+
+fn a_flipped_bit_in_u_boot_is_refused_by_bl2(ground: &Ground) -> anyhow::Result<()> {
+    fresh(ground, What::Bootloader)
+}
+
+fn a_flipped_bit_in_the_kernel_is_refused_by_u_boot(ground: &Ground) -> anyhow::Result<()> {
+    fresh(ground, What::Kernel)
+}
+
+fn a_flipped_bit_in_the_initrd_is_refused_by_u_boot(ground: &Ground) -> anyhow::Result<()> {
+    fresh(ground, What::Initrd)
+}
+
+fn a_flipped_bit_in_edged_is_refused_by_u_boot(ground: &Ground) -> anyhow::Result<()> {
+    fresh(ground, What::Edged)
+}
+
+fn a_flipped_bit_in_the_command_line_is_refused_by_u_boot(ground: &Ground) -> anyhow::Result<()> {
+    fresh(ground, What::Cmdline)
+}
+
+fn an_unsigned_image_is_refused_by_u_boot(ground: &Ground) -> anyhow::Result<()> {
+    fresh(ground, What::Unsigned)
+}
+
+fn an_image_of_somebody_else_is_refused_by_u_boot(ground: &Ground) -> anyhow::Result<()> {
+    fresh(ground, What::Foreign)
+}
+
+fn a_revoked_image_is_refused_by_u_boot(ground: &Ground) -> anyhow::Result<()> {
+    fresh(ground, What::Revoked)
+}
+
+fn commands_in_a_saved_environment_are_refused_with_the_image(
+    ground: &Ground,
+) -> anyhow::Result<()> {
+    fresh(ground, What::Env)
+}
+
+fn a_kernel_given_by_hand_is_refused_with_the_image(ground: &Ground) -> anyhow::Result<()> {
+    fresh(ground, What::DirectKernel)
+}
+
+fn a_credential_that_nobody_signed_is_refused_by_umec_init(ground: &Ground) -> anyhow::Result<()> {
+    fresh(ground, What::Credential)
+}
+
+fn with_a_flipped_bit_in_the_device_tree_the_data_is_refused(
+    ground: &Ground,
+    good: Option<&Folder>,
+) -> anyhow::Result<()> {
+    copied(ground, good, What::Dtb)
+}
+
+fn with_a_flipped_bit_in_its_sealed_key_the_data_is_refused(
+    ground: &Ground,
+    good: Option<&Folder>,
+) -> anyhow::Result<()> {
+    copied(ground, good, What::Data)
+}
+
+fn with_another_tpm_the_data_is_refused(
+    ground: &Ground,
+    good: Option<&Folder>,
+) -> anyhow::Result<()> {
+    copied(ground, good, What::Tpm)
 }
 
 /// `cargo board qemu --tamper kernel`.
-fn command(ground: &Ground) -> anyhow::Result<()> {
+fn the_command_says_who_refused_the_box(ground: &Ground) -> anyhow::Result<()> {
     let folder = ground.folder.path().join("command");
     let mut command = Command::new(programs()?.join("board"));
     command.args(["qemu", "--tamper", "kernel", "--dir"]);

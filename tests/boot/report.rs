@@ -96,3 +96,14 @@ impl Report {
         code
     }
 }
+
+/// Runs a test whose name is its function's.
+macro_rules! case {
+    ($report:expr, $module:ident :: $name:ident ( $($word:expr),* )) => {
+        $report.case(stringify!($name), || $module::$name($($word),*))
+    };
+    ($report:expr, $name:ident ( $($word:expr),* )) => {
+        $report.case(stringify!($name), || $name($($word),*))
+    };
+}
+pub(crate) use case;

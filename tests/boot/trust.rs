@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use board_image::golden::{Golden, PHASES};
 use board_image::measure::{differences, events, explains};
 use board_image::pcr::{Event, Value};
-use board_qemu::Guest;
+use board_qemu::{BOOT, Guest, Heard, READY};
 
 use crate::ground::Ground;
 
@@ -28,7 +28,11 @@ pub fn registers(guest: &Guest) -> anyhow::Result<Registers> {
 }
 
 /// Every event of the log is one that the build foretold, none is missing, and together they give the registers.
-pub fn is_as_foretold(guest: &Guest, ground: &Ground, registers: &Registers) -> anyhow::Result<()> {
+pub fn everything_that_the_box_measured_was_foretold_by_the_build(
+    guest: &Guest,
+    ground: &Ground,
+    registers: &Registers,
+) -> anyhow::Result<()> {
     let golden: Golden = serde_json::from_slice(&std::fs::read(ground.parts.golden())?)?;
     let log = guest
         .door()?
@@ -54,8 +58,33 @@ pub fn is_as_foretold(guest: &Guest, ground: &Ground, registers: &Registers) -> 
     explains(&log, &phases, registers)
 }
 
-/// The same box has the same registers in the next boot.
-pub fn is_the_same_again(then: &Registers, now: &Registers) -> anyhow::Result<()> {
+/// The same box, the same values.
+pub fn the_registers_of_the_box_are_the_same_after_its_power_was_cut(
+    guest: &Guest,
+    then: &Registers,
+) -> anyhow::Result<()> {
+    are_the_same(then, &registers(guest)?)
+}
+
+/// The box's own reboot resets the TPM as the power does.
+pub fn the_registers_of_the_box_are_the_same_after_a_reboot(
+    guest: &Guest,
+    then: &Registers,
+) -> anyhow::Result<()> {
+    guest.door()?.told(&["reboot"], None)?;
+    let mut starts = 0;
+    let heard = guest.machine.console.wait(BOOT, &|| false, |line| {
+        starts += u32::from(line.text.contains(READY));
+        (starts == 2).then_some(())
+    });
+    ensure!(
+        matches!(heard, Heard::Line(())),
+        "it is not back: {heard:?}"
+    );
+    are_the_same(then, &registers(guest)?)
+}
+
+fn are_the_same(then: &Registers, now: &Registers) -> anyhow::Result<()> {
     let changed = then
         .iter()
         .find(|(number, value)| now.get(number) != Some(value));

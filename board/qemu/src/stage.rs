@@ -62,7 +62,8 @@ pub const MOMENTS: &[(&str, &str)] = &[
     ("BL2", "BL1: Booting BL2"),
     ("BL31", "BL31: v"),
     ("U-Boot", "U-Boot 20"),
-    ("kernel", "Booting Linux on physical CPU"),
+    ("kernel", "EFI stub: "),
+    ("umec-init", "uMEC "),
     ("edged", READY),
 ];
 
