@@ -52,7 +52,11 @@ pub fn digest(file: &[u8]) -> anyhow::Result<[u8; 32]> {
     add(0..pe.checksum)?;
     add(pe.checksum + 4..pe.directory)?;
     add(pe.directory + 8..pe.headers)?;
-    let mut sections: Vec<_> = pe.sections.iter().map(|section| section.raw.clone()).collect();
+    let mut sections: Vec<_> = pe
+        .sections
+        .iter()
+        .map(|section| section.raw.clone())
+        .collect();
     sections.sort_by_key(|raw| raw.start);
     let mut hashed = pe.headers;
     for raw in sections {
@@ -127,7 +131,10 @@ fn signed_data(image: &[u8; 32], signatory: &Signatory) -> anyhow::Result<Vec<u8
     let content = [about, sequence(&[&sha256, &element(0x04, image)])].concat();
     let attributes = [
         sequence(&[CONTENT_TYPE, &set(&[INDIRECT_DATA])]),
-        sequence(&[MESSAGE_DIGEST, &set(&[&element(0x04, &Sha256::digest(&content))])]),
+        sequence(&[
+            MESSAGE_DIGEST,
+            &set(&[&element(0x04, &Sha256::digest(&content))]),
+        ]),
     ]
     .concat();
     // Signed as the SET that they are, carried under the tag [0].

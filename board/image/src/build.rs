@@ -116,7 +116,11 @@ pub fn build(cache: &Cache, request: &Request) -> anyhow::Result<Image> {
         None => Keys::development(cache)?,
     };
     let tools = tools(cache)?;
-    let profile = if request.release { Profile::Ship } else { Profile::Board };
+    let profile = if request.release {
+        Profile::Ship
+    } else {
+        Profile::Board
+    };
     let programs = programs(cache, profile)?;
     let kernel = board_kernel::build(cache)?;
     let user_space = userspace(cache, &programs.made.path, &settings(request.board, &keys)?)?;
@@ -268,7 +272,10 @@ struct Signing<'a> {
 impl Signing<'_> {
     fn sign(&self, name: Name, message: &[u8]) -> anyhow::Result<Vec<u8>> {
         let folder = tempfile::tempdir()?;
-        let (from, to) = (folder.path().join("message"), folder.path().join("signature"));
+        let (from, to) = (
+            folder.path().join("message"),
+            folder.path().join("signature"),
+        );
         fs::write(&from, message)?;
         self.keys.sign(self.tools, name, &from, &to)?;
         Ok(fs::read(to)?)
@@ -324,10 +331,15 @@ fn foretell(before: &Before, uki: &[u8]) -> anyhow::Result<Golden> {
 /// The bytes of the first block of a PEM file.
 fn pem(text: &str) -> Option<Vec<u8>> {
     use base64::Engine as _;
-    let lines = text.lines().skip_while(|line| !line.starts_with("-----BEGIN"));
+    let lines = text
+        .lines()
+        .skip_while(|line| !line.starts_with("-----BEGIN"));
     let body: String = lines
         .skip(1)
         .take_while(|line| !line.starts_with("-----"))
         .collect();
-    base64::engine::general_purpose::STANDARD.decode(body).ok().filter(|bytes| !bytes.is_empty())
+    base64::engine::general_purpose::STANDARD
+        .decode(body)
+        .ok()
+        .filter(|bytes| !bytes.is_empty())
 }

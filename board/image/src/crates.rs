@@ -85,7 +85,13 @@ pub fn of(workspace: &Path, programs: &[&str]) -> anyhow::Result<Vec<Crate>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let text = output(
         Command::new(cargo)
-            .args(["metadata", "--format-version=1", "--locked", "--filter-platform", TARGET])
+            .args([
+                "metadata",
+                "--format-version=1",
+                "--locked",
+                "--filter-platform",
+                TARGET,
+            ])
             .current_dir(workspace),
     )?;
     let metadata = serde_json::from_str(&text).context("cargo metadata is not understood")?;
@@ -95,7 +101,12 @@ pub fn of(workspace: &Path, programs: &[&str]) -> anyhow::Result<Vec<Crate>> {
 }
 
 fn linked(metadata: &Metadata, lock: &Lock, programs: &[&str]) -> Vec<Crate> {
-    let nodes: BTreeMap<&str, &Node> = metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
+    let nodes: BTreeMap<&str, &Node> = metadata
+        .resolve
+        .nodes
+        .iter()
+        .map(|node| (node.id.as_str(), node))
+        .collect();
     let makes = |package: &Package| {
         package.targets.iter().any(|target| {
             target.kind.iter().any(|kind| kind == "bin") && programs.contains(&target.name.as_str())
@@ -114,7 +125,10 @@ fn linked(metadata: &Metadata, lock: &Lock, programs: &[&str]) -> Vec<Crate> {
         }
         let Some(node) = nodes.get(id) else { continue };
         // What runs at build time or in tests alone is not in the program.
-        let normal = node.deps.iter().filter(|one| one.dep_kinds.iter().any(|kind| kind.kind.is_none()));
+        let normal = node
+            .deps
+            .iter()
+            .filter(|one| one.dep_kinds.iter().any(|kind| kind.kind.is_none()));
         waiting.extend(normal.map(|one| one.pkg.as_str()));
     }
     let checksums: BTreeMap<(&str, &str), &Option<String>> = lock
@@ -155,7 +169,8 @@ mod tests {
               {"id": "a", "deps": []}, {"id": "t", "deps": []}]}}"#,
         )
         .unwrap();
-        let lock = toml::from_str("[[package]]\nname = \"a\"\nversion = \"1\"\nchecksum = \"x\"\n").unwrap();
+        let lock = toml::from_str("[[package]]\nname = \"a\"\nversion = \"1\"\nchecksum = \"x\"\n")
+            .unwrap();
         let crates = linked(&metadata, &lock, &["prog"]);
         let names: Vec<&str> = crates.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["a", "p"]);

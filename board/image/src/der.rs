@@ -67,9 +67,9 @@ fn first(bytes: &[u8]) -> Option<Element<'_>> {
         (length, rest)
     } else {
         let (digits, rest) = rest.split_at_checked(length & !LONG)?;
-        let length = digits
-            .iter()
-            .try_fold(0usize, |sum, digit| Some(sum.checked_mul(256)? + usize::from(*digit)))?;
+        let length = digits.iter().try_fold(0usize, |sum, digit| {
+            Some(sum.checked_mul(256)? + usize::from(*digit))
+        })?;
         (length, rest)
     };
     let content = rest.get(..length)?;

@@ -66,6 +66,7 @@ pub fn boot_variables() -> anyhow::Result<Vec<Variable>> {
 
 /// The first image on the boot partition, and U-Boot's variables, as mtools names them.
 pub const FIRST_IMAGE: &str = "EFI/umec/a.efi";
+/// Where U-Boot keeps the variables that Linux may change, on the ESP.
 pub const VARIABLES: &str = "ubootefi.var";
 
 /// A partition of the table.
@@ -236,7 +237,9 @@ pub fn fat(
     let mut folders: Vec<&str> = Vec::new();
     for (index, (path, bytes)) in files.iter().enumerate() {
         fs::write(aside.path().join(index.to_string()), bytes)?;
-        let parents = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
+        let parents = path
+            .match_indices('/')
+            .filter_map(|(end, _)| path.get(..end));
         folders.extend(parents);
     }
     folders.sort_unstable();
@@ -256,7 +259,9 @@ pub fn fat(
         .args(["-i", &image, "-F", "-v", label, "-N", VOLUME, "-T"])
         .args([&count.to_string(), "::"]))?;
     for folder in folders {
-        run(mtools("mmd")?.args(["-i", &image]).arg(format!("::/{folder}")))?;
+        run(mtools("mmd")?
+            .args(["-i", &image])
+            .arg(format!("::/{folder}")))?;
     }
     for (index, (path, _)) in files.iter().enumerate() {
         run(mtools("mcopy")?

@@ -91,7 +91,9 @@ impl Golden {
         events.push(machine(1, DEVICE_TREE));
         events.extend(boot_manager(chain.boot));
         events.push(text(4, CALLING));
-        let table = chain.partitions.map(|table| Event::of(5, "partition table", table));
+        let table = chain
+            .partitions
+            .map(|table| Event::of(5, "partition table", table));
         events.extend(table.map(known));
         events.extend((0..SEPARATED).map(|pcr| known(Event::of(pcr, "separator", &SEPARATOR))));
         events.extend(stub::sections(&image).into_iter().map(known));
@@ -125,7 +127,10 @@ impl Register {
             .collect();
         let why_not = (!unknown.is_empty())
             .then(|| format!("only the machine knows these: {}", unknown.join(", ")));
-        let phases = PHASES.iter().filter(|_| pcr == 11).map(|phase| Value::of(phase.as_bytes()));
+        let phases = PHASES
+            .iter()
+            .filter(|_| pcr == 11)
+            .map(|phase| Value::of(phase.as_bytes()));
         let value = events.iter().filter_map(|event| event.digest).chain(phases);
         let value = value.fold(Value::default(), Value::extended);
         Self {
@@ -169,10 +174,12 @@ fn firmware(measured: &[Event]) -> Vec<(u8, Expected)> {
 fn secure_boot(keys: &[Variable]) -> Vec<(u8, Expected)> {
     let flag = |name: &str, value: u8| Variable::global(name, vec![value]).event(7);
     let key = |name: &str| {
-        keys.iter().find(|variable| variable.name == name).map_or_else(
-            || Variable::key(name, Vec::new()).event(7),
-            |variable| variable.event(7),
-        )
+        keys.iter()
+            .find(|variable| variable.name == name)
+            .map_or_else(
+                || Variable::key(name, Vec::new()).event(7),
+                |variable| variable.event(7),
+            )
     };
     let mut events = vec![flag("SecureBoot", 1)];
     events.extend(variables::KEYS.map(key));
@@ -250,10 +257,21 @@ mod tests {
     fn a_key_that_is_not_set_is_measured_as_empty() {
         let db = Variable::key("db", vec![1, 2, 3]);
         let events = secure_boot(std::slice::from_ref(&db));
-        let names: Vec<_> = events.iter().map(|(_, event)| event.name.as_str()).collect();
+        let names: Vec<_> = events
+            .iter()
+            .map(|(_, event)| event.name.as_str())
+            .collect();
         assert_eq!(
             names,
-            ["SecureBoot", "PK", "KEK", "db", "dbx", "DeployedMode", "AuditMode"]
+            [
+                "SecureBoot",
+                "PK",
+                "KEK",
+                "db",
+                "dbx",
+                "DeployedMode",
+                "AuditMode"
+            ]
         );
         assert_eq!(events[3], known(db.event(7)));
         assert_eq!(events[4], known(Variable::key("dbx", Vec::new()).event(7)));

@@ -78,7 +78,10 @@ mod tests {
     fn a_guid_is_stored_as_uefi_stores_it() {
         let text = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
         let guid = Guid::new(text);
-        assert_eq!(guid.bytes()[..8], [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11]);
+        assert_eq!(
+            guid.bytes()[..8],
+            [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11]
+        );
         assert_eq!(guid.to_string(), text);
     }
 }

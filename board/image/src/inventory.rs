@@ -34,9 +34,10 @@ pub struct Inventory {
 
 /// Compares a tree with the list.
 pub fn check(tree: &Path, list: &Path) -> anyhow::Result<()> {
-    let text = fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
-    let reviewed: Inventory = toml::from_str(&text)
-        .with_context(|| format!("{} is not an inventory", list.display()))?;
+    let text =
+        fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
+    let reviewed: Inventory =
+        toml::from_str(&text).with_context(|| format!("{} is not an inventory", list.display()))?;
     let found = read(tree)?;
     let differences = compare(&reviewed, &found);
     if !differences.is_empty() {
@@ -103,7 +104,9 @@ fn without_patch_level(name: &str) -> &str {
         return name;
     };
     let level = name.get(at + 4..).and_then(|rest| rest.find('.'));
-    level.and_then(|level| name.get(..at + 4 + level)).unwrap_or(name)
+    level
+        .and_then(|level| name.get(..at + 4 + level))
+        .unwrap_or(name)
 }
 
 fn compare(reviewed: &Inventory, found: &Inventory) -> Vec<String> {
@@ -117,8 +120,16 @@ fn compare(reviewed: &Inventory, found: &Inventory) -> Vec<String> {
     ];
     let mut differences = Vec::new();
     for (what, reviewed, found) in pairs {
-        differences.extend(found.difference(reviewed).map(|item| format!("{what} {item} is new")));
-        differences.extend(reviewed.difference(found).map(|item| format!("{what} {item} is gone")));
+        differences.extend(
+            found
+                .difference(reviewed)
+                .map(|item| format!("{what} {item} is new")),
+        );
+        differences.extend(
+            reviewed
+                .difference(found)
+                .map(|item| format!("{what} {item} is gone")),
+        );
     }
     differences
 }
@@ -135,7 +146,13 @@ mod tests {
         fs::write(at("etc/passwd"), "root:x:0:0::/:/\n").unwrap();
         fs::write(at("program"), b"\x7fELF").unwrap();
         std::os::unix::fs::symlink("../b.service", at("a.target.wants/b.service")).unwrap();
-        for (name, mode) in [("", 0o755), ("etc", 0o755), ("a.target.wants", 0o755), ("etc/passwd", 0o644), ("program", 0o755)] {
+        for (name, mode) in [
+            ("", 0o755),
+            ("etc", 0o755),
+            ("a.target.wants", 0o755),
+            ("etc/passwd", 0o644),
+            ("program", 0o755),
+        ] {
             fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
         }
         tree
@@ -170,8 +187,17 @@ mod tests {
         fs::write(tree.path().join("run.sh"), "#!/bin/sh\n").unwrap();
         fs::remove_file(tree.path().join("a.target.wants/b.service")).unwrap();
         let differences = compare(&reviewed, &read(tree.path()).unwrap());
-        for wanted in ["set-user-id file /su is new", "writable path /su is new", "program /su is new", "script /run.sh is new", "unit a.target/b.service is gone"] {
-            assert!(differences.iter().any(|one| one == wanted), "{wanted}: {differences:?}");
+        for wanted in [
+            "set-user-id file /su is new",
+            "writable path /su is new",
+            "program /su is new",
+            "script /run.sh is new",
+            "unit a.target/b.service is gone",
+        ] {
+            assert!(
+                differences.iter().any(|one| one == wanted),
+                "{wanted}: {differences:?}"
+            );
         }
     }
 }

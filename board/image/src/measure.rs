@@ -10,7 +10,8 @@ use crate::pcr::{Event, Value, replay};
 /// TPM 2.0's number of SHA-256.
 const SHA256: u16 = 0x000b;
 /// Lengths of the digests of the algorithms that a log may have beside it: SHA-1, SHA-384, SHA-512, SM3.
-const OTHER_ALGORITHMS: [(u16, usize); 4] = [(0x0004, 20), (0x000c, 48), (0x000d, 64), (0x0012, 32)];
+const OTHER_ALGORITHMS: [(u16, usize); 4] =
+    [(0x0004, 20), (0x000c, 48), (0x000d, 64), (0x0012, 32)];
 /// The largest log that is read: U-Boot's area for it has 64 KiB.
 const LARGEST: usize = 1 << 20;
 
@@ -72,7 +73,10 @@ impl<'a> Reader<'a> {
 /// It is no log of this format, has no SHA-256 digests, or is cut off.
 pub fn events(log: &[u8]) -> anyhow::Result<Vec<Event>> {
     if log.len() > LARGEST {
-        bail!("the event log has {} bytes; {LARGEST} are enough for any", log.len());
+        bail!(
+            "the event log has {} bytes; {LARGEST} are enough for any",
+            log.len()
+        );
     }
     let mut reader = Reader(log);
     // The first event has the old format; its data says that the others have the new one.
@@ -90,8 +94,9 @@ pub fn events(log: &[u8]) -> anyhow::Result<Vec<Event>> {
             let algorithm = reader.half()?;
             if algorithm == SHA256 {
                 sha256 = Some(Value(reader.array()?));
-            } else if let Some((_, length)) =
-                OTHER_ALGORITHMS.iter().find(|(number, _)| *number == algorithm)
+            } else if let Some((_, length)) = OTHER_ALGORITHMS
+                .iter()
+                .find(|(number, _)| *number == algorithm)
             {
                 reader.take(*length)?;
             } else {
@@ -169,9 +174,16 @@ fn narrow(data: &[u8]) -> Vec<u8> {
 /// The name in a `UEFI_VARIABLE_DATA`: vendor, length of the name, length of the data, name, data.
 fn variable(data: &[u8]) -> Option<String> {
     let length = u64::from_le_bytes(data.get(16..24)?.try_into().ok()?);
-    let end = usize::try_from(length).ok()?.checked_mul(2)?.checked_add(32)?;
+    let end = usize::try_from(length)
+        .ok()?
+        .checked_mul(2)?
+        .checked_add(32)?;
     let name = narrow(data.get(32..end)?);
-    Some(String::from_utf8_lossy(&name).trim_end_matches('\0').to_owned())
+    Some(
+        String::from_utf8_lossy(&name)
+            .trim_end_matches('\0')
+            .to_owned(),
+    )
 }
 
 /// One thing that was not as foretold.
@@ -193,7 +205,10 @@ pub fn differences(golden: &Golden, log: &[Event]) -> Vec<Difference> {
     for (pcr, register) in &golden.registers {
         let mut found = log.iter().filter(|event| event.pcr == *pcr).peekable();
         for expected in &register.events {
-            if found.peek().is_some_and(|event| event.name == expected.name) {
+            if found
+                .peek()
+                .is_some_and(|event| event.name == expected.name)
+            {
                 let digest = found.next().map(|event| event.digest);
                 // What cannot be foretold has no hash to compare with.
                 if expected.digest.is_some() && digest != expected.digest {
@@ -230,7 +245,9 @@ pub fn explains(
     let computed = replay(&[log, after].concat());
     for (pcr, held) in registers {
         if let Some(value) = computed.get(pcr).filter(|value| *value != held) {
-            bail!("PCR {pcr} holds {held}, and its events give {value}; this is not the log of this boot");
+            bail!(
+                "PCR {pcr} holds {held}, and its events give {value}; this is not the log of this boot"
+            );
         }
     }
     Ok(())
@@ -267,12 +284,42 @@ mod tests {
 
     fn sample() -> Vec<u8> {
         let mut log = header();
-        add(&mut log, 0, kind::NO_ACTION, Value::default(), b"StartupLocality\0\0");
-        add(&mut log, 0, kind::POST_CODE, Value::of(b"bl31"), b"SECURE_RT_EL3\0");
-        let variable = [[9; 16].as_slice(), &2u64.to_le_bytes(), &1u64.to_le_bytes(), &wide("db"), &[1]];
-        add(&mut log, 7, kind::VARIABLE_DRIVER_CONFIG, Value::of(b"db"), &variable.concat());
+        add(
+            &mut log,
+            0,
+            kind::NO_ACTION,
+            Value::default(),
+            b"StartupLocality\0\0",
+        );
+        add(
+            &mut log,
+            0,
+            kind::POST_CODE,
+            Value::of(b"bl31"),
+            b"SECURE_RT_EL3\0",
+        );
+        let variable = [
+            [9; 16].as_slice(),
+            &2u64.to_le_bytes(),
+            &1u64.to_le_bytes(),
+            &wide("db"),
+            &[1],
+        ];
+        add(
+            &mut log,
+            7,
+            kind::VARIABLE_DRIVER_CONFIG,
+            Value::of(b"db"),
+            &variable.concat(),
+        );
         for content in [b".linux\0".as_slice(), b"kernel"] {
-            add(&mut log, 11, kind::IPL, Value::of(content), &wide(".linux\0"));
+            add(
+                &mut log,
+                11,
+                kind::IPL,
+                Value::of(content),
+                &wide(".linux\0"),
+            );
         }
         log
     }
@@ -303,10 +350,7 @@ mod tests {
     fn the_events_of_a_log_have_the_names_of_what_was_measured() {
         let events = events(&sample()).unwrap();
         let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
-        assert_eq!(
-            names,
-            ["SECURE_RT_EL3", "db", ".linux", ".linux (content)"]
-        );
+        assert_eq!(names, ["SECURE_RT_EL3", "db", ".linux", ".linux (content)"]);
     }
 
     #[test]
@@ -330,7 +374,13 @@ mod tests {
         let differences = differences(&golden(), &log);
         let named: Vec<_> = differences
             .iter()
-            .map(|one| (one.name.as_str(), one.expected.is_some(), one.found.is_some()))
+            .map(|one| {
+                (
+                    one.name.as_str(),
+                    one.expected.is_some(),
+                    one.found.is_some(),
+                )
+            })
             .collect();
         assert_eq!(named, [("db", true, false), ("dbx", false, true)]);
     }
@@ -340,7 +390,10 @@ mod tests {
         let log = sample();
         let whole = events(&log).unwrap().len();
         for end in 0..log.len() {
-            assert!(events(&log[..end]).map_or(true, |events| events.len() < whole), "{end}");
+            assert!(
+                events(&log[..end]).map_or(true, |events| events.len() < whole),
+                "{end}"
+            );
         }
     }
 

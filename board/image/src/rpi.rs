@@ -86,7 +86,10 @@ impl Card {
     /// A file is missing, or cannot be written.
     pub fn write(&self, tools: &DebianRoot, to: &Path, uki: &[u8]) -> anyhow::Result<()> {
         if u64::try_from(uki.len())? > SLOT {
-            bail!("the image has {} bytes and its slot {SLOT}; leave something out", uki.len());
+            bail!(
+                "the image has {} bytes and its slot {SLOT}; leave something out",
+                uki.len()
+            );
         }
         let file = File::create(to)?;
         file.set_len(CARD * MIB)?;
@@ -102,12 +105,16 @@ impl Card {
             .iter()
             .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
             .collect();
-        let place = |(_, first, count): (u8, u64, u64)| (first * MIB / SECTOR, count * MIB / SECTOR);
+        let place =
+            |(_, first, count): (u8, u64, u64)| (first * MIB / SECTOR, count * MIB / SECTOR);
         let (first, count) = place(FIRMWARE);
         fat(tools, to, first, count, "UMEC-PI", &contents)?;
         let variables = variables::file(&boot_variables()?)?;
         let (first, count) = place(BOOT);
-        let files = [(disk::FIRST_IMAGE, uki), (disk::VARIABLES, variables.as_slice())];
+        let files = [
+            (disk::FIRST_IMAGE, uki),
+            (disk::VARIABLES, variables.as_slice()),
+        ];
         fat(tools, to, first, count, "UMEC-BOOT", &files)
     }
 
@@ -117,12 +124,14 @@ impl Card {
             .bl31
             .as_ref()
             .context("the Raspberry Pi 4's firmware has no BL31")?;
-        let read = |path: &Path| {
-            fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-        };
+        let read =
+            |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
         let mut files = vec![
             ("config.txt".to_owned(), CONFIG.as_bytes().to_vec()),
-            ("README.txt".to_owned(), README.replace('\n', "\r\n").into_bytes()),
+            (
+                "README.txt".to_owned(),
+                README.replace('\n', "\r\n").into_bytes(),
+            ),
             ("u-boot.bin".to_owned(), read(&self.firmware.u_boot)?),
             ("bl31.bin".to_owned(), read(stub)?),
             ("bcm2711-rpi-4-b.dtb".to_owned(), read(&self.device_tree)?),
@@ -152,7 +161,11 @@ mod tests {
 
     #[test]
     fn the_configuration_names_the_files_that_are_on_the_card() {
-        for name in ["kernel=u-boot.bin", "armstub=bl31.bin", "device_tree=bcm2711-rpi-4-b.dtb"] {
+        for name in [
+            "kernel=u-boot.bin",
+            "armstub=bl31.bin",
+            "device_tree=bcm2711-rpi-4-b.dtb",
+        ] {
             assert!(CONFIG.lines().any(|line| line == name), "{name}");
         }
     }

@@ -57,8 +57,14 @@ pub fn write(
         .map(|kept| Ok((kept, copyright(unpacked, &kept.package.name)?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let document = document(&texts, &crates, settings);
-    fs::write(out.join("sbom.spdx.json"), serde_json::to_vec_pretty(&document)?)?;
-    Ok(fs::write(out.join("licences.txt"), licences(&texts, &crates)?)?)
+    fs::write(
+        out.join("sbom.spdx.json"),
+        serde_json::to_vec_pretty(&document)?,
+    )?;
+    Ok(fs::write(
+        out.join("licences.txt"),
+        licences(&texts, &crates)?,
+    )?)
 }
 
 /// Debian's file about a package's licences; the folder may be a link to another package's.
@@ -72,7 +78,8 @@ fn copyright(unpacked: &Made, package: &str) -> anyhow::Result<String> {
         }
         Err(_) => folder.join("copyright"),
     };
-    let bytes = fs::read(&path).with_context(|| format!("{package} has no copyright file ({})", path.display()))?;
+    let bytes = fs::read(&path)
+        .with_context(|| format!("{package} has no copyright file ({})", path.display()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -95,7 +102,12 @@ fn short_names(copyright: &str) -> BTreeSet<String> {
 fn expression(names: &BTreeSet<String>) -> String {
     let known: Option<BTreeSet<&str>> = names
         .iter()
-        .map(|name| LICENCES.iter().find(|(debian, _)| debian == name).map(|(_, spdx)| *spdx))
+        .map(|name| {
+            LICENCES
+                .iter()
+                .find(|(debian, _)| debian == name)
+                .map(|(_, spdx)| *spdx)
+        })
         .collect();
     match known {
         Some(known) if !known.is_empty() => known.into_iter().collect::<Vec<_>>().join(" AND "),
@@ -186,7 +198,13 @@ fn reference(purl: &str) -> Value {
 fn id(kind: &str, name: &str, version: &str) -> String {
     let plain: String = format!("{name}-{version}")
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' {
+                c
+            } else {
+                '-'
+            }
+        })
         .collect();
     format!("SPDXRef-{kind}-{plain}")
 }
@@ -197,7 +215,8 @@ fn created() -> String {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
@@ -211,8 +230,16 @@ fn licences(packages: &[(&Kept, String)], crates: &[Crate]) -> anyhow::Result<St
     let mut text = String::from("Debian packages of which something is in the image\n\n");
     for (kept, copyright) in packages {
         let names: Vec<String> = short_names(copyright).into_iter().collect();
-        let names = if names.is_empty() { "see its text below".to_owned() } else { names.join(", ") };
-        writeln!(text, "{:34} {:28} {names}", kept.package.name, kept.package.version)?;
+        let names = if names.is_empty() {
+            "see its text below".to_owned()
+        } else {
+            names.join(", ")
+        };
+        writeln!(
+            text,
+            "{:34} {:28} {names}",
+            kept.package.name, kept.package.version
+        )?;
     }
     text.push_str("\nRust crates in our programs\n\n");
     for one in crates {
@@ -225,7 +252,13 @@ fn licences(packages: &[(&Kept, String)], crates: &[Crate]) -> anyhow::Result<St
         same.entry(copyright).or_default().push(&kept.package.name);
     }
     for (copyright, names) in same {
-        write!(text, "\n{}\n{}\n\n{}\n", "=".repeat(78), names.join(", "), copyright.trim_end())?;
+        write!(
+            text,
+            "\n{}\n{}\n\n{}\n",
+            "=".repeat(78),
+            names.join(", "),
+            copyright.trim_end()
+        )?;
     }
     Ok(text)
 }
@@ -237,7 +270,10 @@ pub fn sizes(tree: &Path, packages: &[Kept]) -> anyhow::Result<String> {
         .map(|kept| (kept.bytes, format!("{} ({})", kept.package.name, kept.why)))
         .collect();
     for (name, path) in PROGRAMS {
-        rows.push((fs::metadata(tree.join(path))?.len(), format!("{name} (ours)")));
+        rows.push((
+            fs::metadata(tree.join(path))?.len(),
+            format!("{name} (ours)"),
+        ));
     }
     rows.sort_by(|one, other| other.cmp(one));
     let total: u64 = rows.iter().map(|(bytes, _)| bytes).sum();

@@ -5,8 +5,8 @@ use crate::pe::Pe;
 
 /// The sections that go into PCR 11, in the stub's order. `.pcrsig` does not: it signs their value.
 const MEASURED: [&str; 13] = [
-    ".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname", ".sbat", ".pcrpkey", ".profile",
-    ".dtbauto", ".hwids",
+    ".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname", ".sbat",
+    ".pcrpkey", ".profile", ".dtbauto", ".hwids",
 ];
 /// Sections that the kernel gets as files of the initrd, and their names there.
 const FILES: [(&str, &str); 3] = [
@@ -60,7 +60,7 @@ fn archive(file: &str, content: &[u8]) -> Vec<u8> {
 
 /// Head: inode, mode, owner, group, links, time; then what follows from name and content.
 fn entry(out: &mut Vec<u8>, head: [u32; 6], name: &str, content: &[u8]) {
-    let head: String = head.iter().map(|value| format!("{value:08x}")).collect();
+    let head = head.map(|value| format!("{value:08x}")).concat();
     let (size, length, zero) = (content.len(), name.len() + 1, 0);
     let length = if name == TRAILER {
         // The stub has this entry as a constant, with a capital letter.
@@ -89,7 +89,11 @@ mod tests {
         assert_eq!(bytes.len() % 4, 0);
         let names: Vec<_> = [".extra\0", ".extra/os-release\0", "TRAILER!!!\0"]
             .iter()
-            .map(|name| bytes.windows(name.len()).any(|part| part == name.as_bytes()))
+            .map(|name| {
+                bytes
+                    .windows(name.len())
+                    .any(|part| part == name.as_bytes())
+            })
             .collect();
         assert_eq!(names, [true; 3]);
         assert!(bytes.ends_with(b"0000000B00000000TRAILER!!!\0\0\0\0"));

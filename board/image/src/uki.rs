@@ -61,8 +61,16 @@ pub fn build(
     // What the policy signs holds a section that ukify itself writes (.sbat): made once without, then with it.
     let plain = ukify(tools, folder.path(), parts.release, &[])?;
     let sections = stub::sections(&Pe::parse(&plain)?);
-    write("policy", policy::signature(&sections, key.der, key.sign)?.as_bytes())?;
-    let whole = ukify(tools, folder.path(), parts.release, &["--section=.pcrsig:@policy"])?;
+    write(
+        "policy",
+        policy::signature(&sections, key.der, key.sign)?.as_bytes(),
+    )?;
+    let whole = ukify(
+        tools,
+        folder.path(),
+        parts.release,
+        &["--section=.pcrsig:@policy"],
+    )?;
     authenticode::sign(&whole, db)
 }
 
@@ -75,8 +83,18 @@ fn ukify(
     let binds = [Bind::write(folder, "/work/uki")];
     run(tools
         .command("/work/uki", &binds, "ukify")?
-        .args(["build", "--efi-arch=aa64", "--stub=stub", "--linux=linux", "--initrd=initrd"])
-        .args(["--cmdline=@command-line", "--os-release=@os-release", "--pcrpkey=key"])
+        .args([
+            "build",
+            "--efi-arch=aa64",
+            "--stub=stub",
+            "--linux=linux",
+            "--initrd=initrd",
+        ])
+        .args([
+            "--cmdline=@command-line",
+            "--os-release=@os-release",
+            "--pcrpkey=key",
+        ])
         .arg(format!("--uname={release}"))
         .args(more)
         .arg("--output=image.efi"))?;

@@ -8,12 +8,12 @@ use crate::pcr::Event;
 
 /// The variables with the keys, in the order in which U-Boot measures them.
 pub const KEYS: [&str; 4] = ["PK", "KEK", "db", "dbx"];
-/// U-Boot's format: "UbEfiVa", version 1.
+/// U-Boot's format: `UbEfiVa`, version 1.
 const MAGIC: u64 = 0x0161_5669_6645_6255;
 /// Vendors of UEFI's own variables and of its databases of keys.
 const GLOBAL: Guid = Guid::new("8be4df61-93ca-11d2-aa0d-00e098032b8c");
 const SECURITY: Guid = Guid::new("d719b2cb-3d3a-4596-a3bc-dad00e67656f");
-/// Kept, seen by the boot manager, seen by Linux (UEFI, GetVariable).
+/// Kept, seen by the boot manager, seen by Linux (UEFI, `GetVariable`).
 const KEPT: u32 = 0x7;
 /// A boot entry that is tried (UEFI, load options).
 const ACTIVE: u32 = 0x1;
@@ -44,7 +44,11 @@ impl Variable {
 
     /// PK, KEK, db or dbx.
     pub fn key(name: &str, data: Vec<u8>) -> Self {
-        let vendor = if name.starts_with("db") { SECURITY } else { GLOBAL };
+        let vendor = if name.starts_with("db") {
+            SECURITY
+        } else {
+            GLOBAL
+        };
         Self {
             vendor,
             name: name.to_owned(),
@@ -118,7 +122,10 @@ pub fn boot_manager(entries: &[(u16, BootEntry)]) -> anyhow::Result<Vec<Variable
     let order = numbers.flat_map(u16::to_le_bytes).collect();
     let mut all = vec![Variable::global("BootOrder", order)];
     for (number, entry) in entries {
-        all.push(Variable::global(&format!("Boot{number:04X}"), entry.option()?));
+        all.push(Variable::global(
+            &format!("Boot{number:04X}"),
+            entry.option()?,
+        ));
     }
     Ok(all)
 }

@@ -20,7 +20,13 @@ const DISK: &str = "disk.img";
 /// What a check of reproducibility takes from the cache: what was fetched, what makes the rest, and what takes long (each
 /// has its own hash of inputs). Everything else is made anew.
 const TAKEN: [&str; 7] = [
-    "tool-root", "cross-root", "source", "debs", "kernel", "programs-board", "programs-ship",
+    "tool-root",
+    "cross-root",
+    "source",
+    "debs",
+    "kernel",
+    "programs-board",
+    "programs-ship",
 ];
 
 /// Words of `cargo board image`.
@@ -159,7 +165,10 @@ fn parts(image: &Image) -> anyhow::Result<Vec<Line>> {
             .with_context(|| format!("the image has no section {section}"))?;
         part(what, u64::try_from(content.len())?);
     }
-    part("of which the read-only root", fs::metadata(&image.parts.user_space.root)?.len());
+    part(
+        "of which the read-only root",
+        fs::metadata(&image.parts.user_space.root)?.len(),
+    );
     Ok(lines)
 }
 
@@ -170,7 +179,9 @@ fn again(cache: &Cache, request: &Request, files: &[Line]) -> anyhow::Result<()>
         .parent()
         .and_then(Path::parent)
         .context("the cache is no folder")?;
-    let folder = tempfile::Builder::new().prefix("image-").tempdir_in(&there)?;
+    let folder = tempfile::Builder::new()
+        .prefix("image-")
+        .tempdir_in(&there)?;
     let other = folder.path().join("cache");
     fs::create_dir_all(&other)?;
     for name in TAKEN.iter().filter(|name| shelves.join(name).exists()) {
@@ -186,7 +197,10 @@ fn again(cache: &Cache, request: &Request, files: &[Line]) -> anyhow::Result<()>
     let lines = write(&build(&Cache::at(&other)?, &request)?, &second)?;
     for (first, second) in files.iter().zip(&lines) {
         if first.sha256 != second.sha256 || first.bytes != second.bytes {
-            bail!("made a second time, the {} is another one; the image is not reproducible", first.what);
+            bail!(
+                "made a second time, the {} is another one; the image is not reproducible",
+                first.what
+            );
         }
     }
     eprintln!("made a second time in another folder, every file is the same");
@@ -196,7 +210,10 @@ fn again(cache: &Cache, request: &Request, files: &[Line]) -> anyhow::Result<()>
 fn show(answer: &Answer) {
     println!("{:<34} {:>12}  SHA-256, where", answer.board, "bytes");
     for line in &answer.files {
-        let hash = line.sha256.as_ref().and_then(|hash| hash.as_str().get(..16));
+        let hash = line
+            .sha256
+            .as_ref()
+            .and_then(|hash| hash.as_str().get(..16));
         let path = line.path.as_ref().map(|path| path.display().to_string());
         println!(
             "{:<34} {:>12}  {:<16}  {}",

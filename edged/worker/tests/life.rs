@@ -329,7 +329,7 @@ fn wait_until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Processes whose parent is `parent` (proc_pid_stat(5): the second field behind the name).
+/// Processes whose parent is `parent` (`proc_pid_stat(5)`: the second field behind the name).
 fn children(parent: u32) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     processes

@@ -40,7 +40,13 @@ impl Archive {
         Ok(self.bytes)
     }
 
-    fn entry(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) -> anyhow::Result<()> {
+    fn entry(
+        &mut self,
+        name: &str,
+        mode: u32,
+        device: (u32, u32),
+        content: &[u8],
+    ) -> anyhow::Result<()> {
         self.inodes += 1;
         let time = if mode == 0 { 0 } else { u32::try_from(EPOCH)? };
         let fields = [
@@ -60,7 +66,8 @@ impl Archive {
         ];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
-            self.bytes.extend_from_slice(format!("{field:08X}").as_bytes());
+            self.bytes
+                .extend_from_slice(format!("{field:08X}").as_bytes());
         }
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.push(0);
@@ -85,7 +92,15 @@ mod tests {
         let mut archive = Archive::default();
         archive.file("init", 0o755, b"12345").unwrap();
         let bytes = archive.finish().unwrap();
-        assert!(bytes.starts_with(b"0707010000000100 0081ED".split(|b| *b == b' ').collect::<Vec<_>>().concat().as_slice()));
+        assert!(
+            bytes.starts_with(
+                b"0707010000000100 0081ED"
+                    .split(|b| *b == b' ')
+                    .collect::<Vec<_>>()
+                    .concat()
+                    .as_slice()
+            )
+        );
         assert_eq!(&bytes[110..115], b"init\0");
         assert_eq!(&bytes[116..121], b"12345");
         assert_eq!(&bytes[124..130], b"070701");

@@ -26,9 +26,9 @@ pub fn needed(bytes: &[u8]) -> Option<Vec<String>> {
         .filter_map(|entry| Some((word(entry, 0)?, word(entry, 8)?)))
         .collect();
     let table = entries.iter().find(|(tag, _)| *tag == STRTAB)?.1;
-    let home = segments.iter().find(|one| {
-        one.kind == LOAD && table >= one.address && table - one.address < one.size
-    })?;
+    let home = segments
+        .iter()
+        .find(|one| one.kind == LOAD && table >= one.address && table - one.address < one.size)?;
     let table = usize::try_from(table - home.address + home.offset).ok()?;
     entries
         .iter()

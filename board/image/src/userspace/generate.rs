@@ -42,7 +42,14 @@ pub fn write(tree: &Path, unpacked: &Made, settings: &Settings) -> anyhow::Resul
         "built": EPOCH,
     });
     put("etc/edged/build.json", &format!("{build:#}\n"))?;
-    put("etc/umec/data", if settings.without_tpm { "plain\n" } else { "sealed\n" })?;
+    put(
+        "etc/umec/data",
+        if settings.without_tpm {
+            "plain\n"
+        } else {
+            "sealed\n"
+        },
+    )?;
     put("usr/lib/os-release", &os_release(settings))?;
     std::os::unix::fs::symlink("../usr/lib/os-release", tree.join("etc/os-release"))?;
     Ok(())
@@ -63,8 +70,17 @@ fn authorities(folder: &Path) -> anyhow::Result<String> {
 
 /// As in systemd's os-release(5).
 fn os_release(settings: &Settings) -> String {
-    let Settings { version, board, development, .. } = settings;
-    let variant = if *development { "DEVELOPMENT" } else { "production" };
+    let Settings {
+        version,
+        board,
+        development,
+        ..
+    } = settings;
+    let variant = if *development {
+        "DEVELOPMENT"
+    } else {
+        "production"
+    };
     format!(
         "NAME=\"uMEC\"\nID=umec\nID_LIKE=debian\nVERSION_ID={version}\nIMAGE_ID=umec-{board}\nIMAGE_VERSION={version}\n\
          PRETTY_NAME=\"uMEC {version} for {board} ({variant})\"\nVARIANT_ID={}\n",
@@ -85,12 +101,18 @@ fn node(settings: &Settings) -> toml::Table {
 }
 
 fn table(pairs: &[(&str, toml::Value)]) -> toml::Value {
-    let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let pairs = pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()));
     toml::Value::Table(pairs.collect())
 }
 
 fn list(items: &[&str]) -> toml::Value {
-    items.iter().map(|item| toml::Value::from(*item)).collect::<Vec<_>>().into()
+    items
+        .iter()
+        .map(|item| toml::Value::from(*item))
+        .collect::<Vec<_>>()
+        .into()
 }
 
 /// One uplink; each address in both families, apart (sysctl `net.ipv6.bindv6only`).
@@ -108,8 +130,14 @@ fn edged(settings: &Settings) -> anyhow::Result<String> {
                 ("upstreams", list(&upstreams)),
             ]),
         ),
-        ("http", table(&[("listen", list(&["0.0.0.0:443", "[::]:443"]))])),
-        ("ssh", table(&[("listen", list(&["0.0.0.0:22", "[::]:22"]))])),
+        (
+            "http",
+            table(&[("listen", list(&["0.0.0.0:443", "[::]:443"]))]),
+        ),
+        (
+            "ssh",
+            table(&[("listen", list(&["0.0.0.0:22", "[::]:22"]))]),
+        ),
     ]);
     Ok(toml::to_string(&config)?)
 }

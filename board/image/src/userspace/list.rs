@@ -56,7 +56,9 @@ mod tests {
     #[test]
     fn a_package_without_a_reason_is_no_part_of_the_image() {
         let text = |why: &str| {
-            format!("suites = [\"trixie\"]\n[[package]]\nname = \"a\"\nwhy = \"{why}\"\nkeep = [\"/a\"]\n")
+            format!(
+                "suites = [\"trixie\"]\n[[package]]\nname = \"a\"\nwhy = \"{why}\"\nkeep = [\"/a\"]\n"
+            )
         };
         assert!(List::parse(&text("it runs")).is_ok());
         assert!(List::parse(&text(" ")).is_err());

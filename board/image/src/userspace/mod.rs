@@ -94,11 +94,7 @@ pub struct UserSpace {
 /// # Errors
 /// A package is not there, something needed is in no package, or the tree is not the reviewed one
 /// (`board/image/inventory.toml`).
-pub fn userspace(
-    cache: &Cache,
-    programs: &Path,
-    settings: &Settings,
-) -> anyhow::Result<UserSpace> {
+pub fn userspace(cache: &Cache, programs: &Path, settings: &Settings) -> anyhow::Result<UserSpace> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let list = list::List::read(&here.join("packages.toml"))?;
     let suites: Vec<&str> = list.suites.iter().map(String::as_str).collect();
@@ -131,7 +127,10 @@ pub fn userspace(
         generate::write(&tree, &unpacked, settings)?;
         place::settle(&tree)?;
         fs::write(out.join("tree.txt"), place::listing(&tree)?)?;
-        fs::write(out.join("packages.json"), serde_json::to_vec_pretty(&packages)?)?;
+        fs::write(
+            out.join("packages.json"),
+            serde_json::to_vec_pretty(&packages)?,
+        )?;
         fs::write(out.join("sizes.txt"), sbom::sizes(&tree, &packages)?)?;
         fs::copy(tree.join("usr/lib/os-release"), out.join("os-release"))?;
         inventory::check(&tree, &here.join("inventory.toml"))?;

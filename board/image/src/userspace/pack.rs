@@ -21,13 +21,17 @@ const FOLDERS: [&str; 5] = ["dev", "new", "proc", "run", "sys"];
 pub fn pack(out: &Path, tree: &Path, init: &Path, tools: &DebianRoot) -> anyhow::Result<()> {
     let mut erofs = tools.command(
         "/work",
-        &[Bind::write(out, "/work/out"), Bind::read(tree, "/work/tree")],
+        &[
+            Bind::write(out, "/work/out"),
+            Bind::read(tree, "/work/tree"),
+        ],
         "mkfs.erofs",
     )?;
     erofs.args(["--quiet", "--all-root", "-z", COMPRESSION, "-C", CLUSTER]);
     erofs.args(["-E", "ztailpacking", "-U", UUID, "-T", &EPOCH.to_string()]);
     run(erofs.args(["/work/out/root.erofs", "/work/tree"]))?;
-    let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let read =
+        |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let mut archive = Archive::default();
     for folder in FOLDERS {
         archive.folder(folder)?;

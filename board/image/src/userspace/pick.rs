@@ -7,9 +7,9 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, bail};
 use board_forge::{Debs, Made};
 
-use super::{PROGRAMS, elf};
 use super::list::List;
 use super::unpack::Index;
+use super::{PROGRAMS, elf};
 
 /// Where Debian's libraries lie: the architecture's folder, and systemd's own.
 const LIBRARIES: [&str; 2] = [
@@ -20,30 +20,36 @@ const LIBRARIES: [&str; 2] = [
 pub type Files = BTreeMap<String, (String, PathBuf)>;
 
 /// Picks the files.
-pub fn pick(
-    list: &List,
-    debs: &Debs,
-    unpacked: &Made,
-    programs: &Path,
-) -> anyhow::Result<Files> {
+pub fn pick(list: &List, debs: &Debs, unpacked: &Made, programs: &Path) -> anyhow::Result<Files> {
     let index = Index::of(unpacked, debs)?;
     let mut waiting: BTreeSet<String> = BTreeSet::new();
     for package in &list.package {
         for keep in &package.keep {
             let path = keep.trim_start_matches('/');
-            let found: Vec<String> = match path.ends_with('/') {
-                true => index.below(path).map(str::to_owned).collect(),
-                false => index.get(path).map(|_| path.to_owned()).into_iter().collect(),
+            let found: Vec<String> = if path.ends_with('/') {
+                index.below(path).map(str::to_owned).collect()
+            } else {
+                index
+                    .get(path)
+                    .map(|_| path.to_owned())
+                    .into_iter()
+                    .collect()
             };
             if found.is_empty() {
-                bail!("no package has {keep}, which packages.toml keeps of {}", package.name);
+                bail!(
+                    "no package has {keep}, which packages.toml keeps of {}",
+                    package.name
+                );
             }
             let other = found.iter().find_map(|path| {
                 let (owner, _) = index.get(path)?;
                 (owner != package.name).then(|| owner.to_owned())
             });
             if let Some(other) = other {
-                bail!("{keep} is of {other}, not of {}: correct packages.toml", package.name);
+                bail!(
+                    "{keep} is of {other}, not of {}: correct packages.toml",
+                    package.name
+                );
             }
             waiting.extend(found);
         }
@@ -96,9 +102,10 @@ fn library(index: &Index, name: &str) -> Option<String> {
 
 /// Where a link at `path` points to, within the tree.
 fn target(path: &str, link: &Path) -> String {
-    let from = match link.is_absolute() {
-        true => PathBuf::new(),
-        false => Path::new(path).parent().unwrap_or(Path::new("")).to_owned(),
+    let from = if link.is_absolute() {
+        PathBuf::new()
+    } else {
+        Path::new(path).parent().unwrap_or(Path::new("")).to_owned()
     };
     let mut at = from;
     for part in link.components() {
@@ -112,9 +119,13 @@ fn target(path: &str, link: &Path) -> String {
     }
     // Links of before /usr was merged.
     let text = at.to_string_lossy().into_owned();
-    match text.starts_with("lib/") || text.starts_with("bin/") || text.starts_with("sbin/") {
-        true => format!("usr/{text}"),
-        false => text,
+    if ["lib/", "bin/", "sbin/"]
+        .iter()
+        .any(|old| text.starts_with(old))
+    {
+        format!("usr/{text}")
+    } else {
+        text
     }
 }
 
@@ -125,7 +136,10 @@ mod tests {
     #[test]
     fn a_link_is_followed_within_the_tree() {
         let of = |path: &str, link: &str| target(path, Path::new(link));
-        assert_eq!(of("usr/lib/x/liba.so.1", "liba.so.1.2"), "usr/lib/x/liba.so.1.2");
+        assert_eq!(
+            of("usr/lib/x/liba.so.1", "liba.so.1.2"),
+            "usr/lib/x/liba.so.1.2"
+        );
         assert_eq!(of("usr/lib/ld.so", "x/ld.so"), "usr/lib/x/ld.so");
         assert_eq!(of("usr/bin/a", "/lib/systemd/a"), "usr/lib/systemd/a");
         assert_eq!(of("usr/bin/a", "../lib/a"), "usr/lib/a");

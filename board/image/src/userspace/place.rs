@@ -17,7 +17,10 @@ use super::{Kept, PROGRAMS};
 pub const UNITS: [(&str, &str); 3] = [
     ("edged.service", "edged/daemon/edged.service"),
     ("edged-worker.service", "edged/worker/edged-worker.service"),
-    ("edged-guardian.service", "edged/guardian/edged-guardian.service"),
+    (
+        "edged-guardian.service",
+        "edged/guardian/edged-guardian.service",
+    ),
 ];
 /// Where units go.
 const UNIT_FOLDER: &str = "usr/lib/systemd/system";
@@ -64,7 +67,10 @@ pub fn place(
                 // Its certificates become one file of ours.
                 (name == "ca-certificates").then(Default::default)
             })?;
-            let why = wanted.get(name).copied().unwrap_or("a library that the others need");
+            let why = wanted
+                .get(name)
+                .copied()
+                .unwrap_or("a library that the others need");
             Some(Kept {
                 package: package.clone(),
                 why: why.to_owned(),
@@ -81,7 +87,10 @@ pub fn ours(tree: &Path, here: &Path, programs: &Path) -> anyhow::Result<()> {
     super::unpack::walk(&files, &files, &mut |_, _| {})?;
     copy_folder(&files, tree)?;
     for (name, path) in UNITS {
-        copy(&here.join("../..").join(path), &tree.join(UNIT_FOLDER).join(name))?;
+        copy(
+            &here.join("../..").join(path),
+            &tree.join(UNIT_FOLDER).join(name),
+        )?;
     }
     for (name, path) in PROGRAMS {
         copy(&programs.join(name), &tree.join(path))?;
