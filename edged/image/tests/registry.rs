@@ -405,7 +405,7 @@ async fn a_download_goes_on_after_a_restart_even_from_a_damaged_part() {
 
 /// Opens a store whose last owner is going: a thread that was writing a layer may outlive its pull by a moment, and
 /// holds the store until it has written.
-async fn opened_again(folder: &std::path::Path) -> std::sync::Arc<edged_image::ContentStore> {
+async fn opened_again(folder: &std::path::Path) -> edged_image::ContentStore {
     let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
     loop {
         match edged_image::ContentStore::open(folder) {
