@@ -193,14 +193,14 @@ mod tests {
             at += 1;
             match it.operation {
                 LOAD_WORD => {
-                    registers[to] = i64::from(context[usize::try_from(it.offset).unwrap() / 4])
+                    registers[to] = i64::from(context[usize::try_from(it.offset).unwrap() / 4]);
                 }
                 MOVE => registers[to] = constant,
                 MOVE_REGISTER => registers[to] = registers[from],
                 AND => registers[to] &= constant,
                 SHIFT_RIGHT => registers[to] >>= constant,
                 JUMP_UNLESS_EQUAL if registers[to] != constant => {
-                    at += usize::try_from(it.offset).unwrap()
+                    at += usize::try_from(it.offset).unwrap();
                 }
                 JUMP_UNLESS_EQUAL => {}
                 _ => return registers[0] == 1,
