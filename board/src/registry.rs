@@ -26,7 +26,7 @@ pub struct Registry {
 impl Registry {
     /// Starts one with its state, its configuration and its log in a folder.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
-        let port = free_port(&mut Vec::new())?;
+        let port = free_port()?;
         Self::start_at(folder, port)
     }
 

@@ -38,19 +38,17 @@ fn first(
     folder: &Folder,
 ) -> anyhow::Result<(trust::Registers, u16)> {
     folder.furnish(&ground.parts)?;
-    let mut held = Vec::new();
-    let mut forward = |there| {
+    let forward = |there| {
         anyhow::Ok(Forward {
-            here: free_port(&mut held)?,
+            here: free_port()?,
             there,
         })
     };
     let page = forward(application::PUBLISHED)?;
     let closed = outside::CLOSED
         .into_iter()
-        .map(&mut forward)
+        .map(forward)
         .collect::<anyhow::Result<Vec<_>>>()?;
-    drop(held);
     let changes = Changes {
         arguments: tamper::beside_the_chain(folder)?,
         forwards: [vec![page], closed.clone()].concat(),

@@ -59,7 +59,7 @@ impl Field {
             outside: Outside::new(&lab.node.line.app_subnet)?,
             authority: http.trim_start_matches("http://").to_owned(),
             apps: BTreeMap::new(),
-            published: board::host::free_port(&mut Vec::new())?,
+            published: board::host::free_port()?,
             lab,
         };
         field.run(names)?;

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use anyhow::{Context, bail};
 
@@ -11,22 +13,34 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// Tries before giving up: with half of everything taken, one in 2^64 fails.
 const TRIES: u32 = 64;
 
-/// A port on loopback that is free now, for TCP and UDP. It stays ours as long as `held` lives, so that several ports
-/// found with the same list are different ones.
+/// A port on loopback that is free now, for TCP and UDP. It is this process's until it ends, whether somebody listens
+/// there or not: a program that is given it listens a second later, and two nodes that start at once must not meet.
 ///
 /// # Errors
 /// Almost everything is taken.
-pub fn free_port(held: &mut Vec<(TcpListener, UdpSocket)>) -> anyhow::Result<u16> {
+pub fn free_port() -> anyhow::Result<u16> {
     for _ in 0..TRIES {
         let [high, low] = random()?;
         let port = PORTS.start + u16::from_be_bytes([high, low]) % (PORTS.end - PORTS.start);
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        if let (Ok(tcp), Ok(udp)) = (TcpListener::bind(address), UdpSocket::bind(address)) {
-            held.push((tcp, udp));
+        if leased(port)? && TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
             return Ok(port);
         }
     }
     bail!("no free port on 127.0.0.1 after {TRIES} tries")
+}
+
+/// Takes a port's name for as long as this process lives; false where another has it. Abstract names belong to a
+/// network namespace, as ports do, and go with the last file descriptor (unix(7)).
+fn leased(port: u16) -> anyhow::Result<bool> {
+    let name = SocketAddr::from_abstract_name(format!("umec-port-{port}"))
+        .context("cannot name a port")?;
+    let Ok(lease) = UnixDatagram::bind_addr(&name) else {
+        return Ok(false);
+    };
+    // Never closed: that is the lease.
+    std::mem::forget(lease);
+    Ok(true)
 }
 
 /// Bytes that nobody can guess.
@@ -47,10 +61,14 @@ mod tests {
 
     #[test]
     fn two_ports_found_together_differ_and_are_free() {
-        let mut held = Vec::new();
-        let (one, two) = (free_port(&mut held).unwrap(), free_port(&mut held).unwrap());
+        let (one, two) = (free_port().unwrap(), free_port().unwrap());
         assert_ne!(one, two);
-        drop(held);
         TcpListener::bind((Ipv4Addr::LOCALHOST, one)).unwrap();
+    }
+
+    #[test]
+    fn a_port_that_was_given_is_not_given_again() {
+        let port = free_port().unwrap();
+        assert!(!leased(port).unwrap(), "{port} was given twice");
     }
 }

@@ -50,14 +50,12 @@ impl Ports {
     /// # Errors
     /// Almost everything is taken.
     pub fn find() -> anyhow::Result<Self> {
-        let mut held = Vec::new();
-        let mut next = || free_port(&mut held);
         Ok(Self {
-            ssh: next()?,
-            https: next()?,
-            dns: next()?,
-            mqtt: next()?,
-            mqtts: next()?,
+            ssh: free_port()?,
+            https: free_port()?,
+            dns: free_port()?,
+            mqtt: free_port()?,
+            mqtts: free_port()?,
         })
     }
 

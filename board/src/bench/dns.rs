@@ -56,7 +56,7 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
         ("unbound", Start::Unbound),
         ("knot", Start::Knot),
     ] {
-        let port = free_port(&mut Vec::new())?;
+        let port = free_port()?;
         let service = start.start(means, &scratch, port).and_then(|service| {
             service.wait(|| peers::answers(port, &name(NAMES - 1)))?;
             Ok(service)

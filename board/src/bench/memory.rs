@@ -144,7 +144,7 @@ fn image(scratch: &Scratch) -> anyhow::Result<Image> {
 }
 
 fn dnsmasq(scratch: &Scratch) -> anyhow::Result<Service> {
-    let port = free_port(&mut Vec::new())?;
+    let port = free_port()?;
     let folder = scratch.folder("dnsmasq")?;
     let name = "one.edge.mec.internal";
     let hosts = folder.join("hosts");

@@ -100,16 +100,13 @@ fn overlaps_a_route(routes: &str, subnet: Ipv4Addr) -> bool {
 }
 
 fn free_ports() -> anyhow::Result<Ports> {
-    // All are held until all are found, so that no two are the same.
-    let mut held = Vec::new();
-    let mut next = || free_port(&mut held);
     Ok(Ports {
-        https: next()?,
-        http: next()?,
-        ssh: next()?,
-        dns: next()?,
-        mqtt: next()?,
-        mqtts: next()?,
+        https: free_port()?,
+        http: free_port()?,
+        ssh: free_port()?,
+        dns: free_port()?,
+        mqtt: free_port()?,
+        mqtts: free_port()?,
     })
 }
 

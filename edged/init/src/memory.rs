@@ -11,8 +11,8 @@ const SHARE: u64 = 2;
 /// Fast to write; pages come back seldom.
 const ALGORITHMS: [&str; 3] = ["lz4", "lzo-rle", "zstd"];
 const PAGE: usize = 4096;
-/// `SWAP_FLAG_PREFER | priority 100` (linux/swap.h): before any other swap.
-const FLAGS: libc::c_int = 0x8000 | 100;
+/// `SWAP_FLAG_PREFER` and priority 100 (linux/swap.h): before any other swap.
+const FLAGS: libc::c_int = 0x8000 | 0x64;
 
 /// Makes the device and swaps on it.
 pub fn compress() -> Result<(), String> {

@@ -29,13 +29,14 @@ fn render(state: &str) -> String {
         .lines()
         .find_map(|line| line.strip_prefix("DNS="))
         .unwrap_or_default();
-    servers
+    let lines: Vec<_> = servers
         .split_whitespace()
         // networkd may add a port, an interface or a server's name: glibc takes addresses alone.
         .filter(|server| server.parse::<std::net::IpAddr>().is_ok())
         .take(MOST)
         .map(|server| format!("nameserver {server}\n"))
-        .collect()
+        .collect();
+    lines.concat()
 }
 
 #[cfg(test)]

@@ -44,9 +44,10 @@ pub fn run() -> ! {
     let Err(reason) = start();
     console::say(&format!("UMEC-INIT-REFUSED: {reason}"));
     let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let command = match line.split_whitespace().any(|word| word == RESTART) {
-        true => RebootCommand::Restart,
-        false => RebootCommand::PowerOff,
+    let command = if line.split_whitespace().any(|word| word == RESTART) {
+        RebootCommand::Restart
+    } else {
+        RebootCommand::PowerOff
     };
     rustix::fs::sync();
     let _ = reboot(command);
@@ -132,11 +133,10 @@ fn banner(build: &str) -> String {
     let version = of("version").unwrap_or("unknown");
     let board = of("board").unwrap_or("unknown");
     // Whatever does not say that it is for production is not.
-    let kind = match compact.contains("\"development\":false") {
-        true => "",
-        false => {
-            " *** DEVELOPMENT: its keys are public, never connect it to anything that matters ***"
-        }
+    let kind = if compact.contains("\"development\":false") {
+        ""
+    } else {
+        " *** DEVELOPMENT: its keys are public, never connect it to anything that matters ***"
     };
     format!("uMEC {version} for {board}{kind}")
 }

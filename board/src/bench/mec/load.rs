@@ -127,7 +127,7 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
 }
 
 fn bare(means: &Means, scratch: &Scratch) -> anyhow::Result<(Server, Service)> {
-    let port = free_port(&mut Vec::new())?;
+    let port = free_port()?;
     let program = means.programs.join("examples").join(SERVER);
     let folder = scratch.path();
     let words = [port.to_string(), folder.to_string_lossy().into_owned()];
