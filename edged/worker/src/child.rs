@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use edged_model::ExitCode;
 use edged_protocol::Refusal;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, Pid};
@@ -78,19 +79,20 @@ impl Helper {
         let _ = nix::sys::signal::kill(self.pid, Signal::SIGKILL);
     }
 
-    /// What came of it, once the child has ended. The pipe may be open elsewhere still (a container that waits for
-    /// its start is a child of the child), so its end is not waited for: a report always fits the pipe.
-    pub fn outcome<T: DeserializeOwned>(self) -> Result<T, Refusal> {
+    /// What came of it, once the child has ended, and how it did. The pipe may be open elsewhere still (a container
+    /// that waits for its start is a child of the child), so its end is not waited for: a report always fits the pipe.
+    pub fn outcome<T: DeserializeOwned>(self, end: ExitCode) -> Result<T, Refusal> {
         let mut said = Vec::new();
         let _ = io::Read::take(ReadFd(&self.report), REPORT_MAX).read_to_end(&mut said);
         match serde_json::from_slice::<Report<T>>(&said) {
             Ok(Report::Done(value)) => Ok(value),
             Ok(Report::Refused(refusal)) => Err(refusal),
-            Err(_) => Err(Refusal {
-                sentence: "the worker's helper process ended without a word; see the worker's log"
-                    .to_owned(),
-                transient: true,
-            }),
+            // Where a panic ends the process (the builds for boxes), nobody is left to say so.
+            Err(_) if end == ExitCode::Signal(libc::SIGABRT) => Err(Error::panicked().into()),
+            Err(_) => Err(Error::Busy(format!(
+                "the worker's helper process ended without a word ({end}); see the worker's log"
+            ))
+            .into()),
         }
     }
 }
@@ -121,12 +123,8 @@ fn run<T: Serialize>(
         unsafe { nix::sys::signal::signal(Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) };
     close_all_but(kept);
     let _log = log_apart();
-    let result =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
-            Err(Error::Busy(
-                "the worker's helper process panicked; see the worker's log".to_owned(),
-            ))
-        });
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::panicked()));
     let failed = result.is_err();
     tell(sink, result);
     i32::from(failed)
@@ -178,4 +176,40 @@ pub(crate) fn close_all_but(kept: &[RawFd]) {
 fn close_range(first: u32, last: u32) {
     // SAFETY: this is a freshly forked child that never drops what the worker owned: it ends with _exit or exec.
     unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is told of a helper that wrote `said` and came to this end.
+    fn outcome(said: &[u8], end: ExitCode) -> Result<i32, Refusal> {
+        let (report, sink) = rustix::pipe::pipe().unwrap();
+        rustix::io::write(&sink, said).unwrap();
+        drop(sink);
+        let helper = Helper {
+            pid: Pid::from_raw(1),
+            deadline: Instant::now(),
+            report,
+        };
+        helper.outcome(end)
+    }
+
+    #[test]
+    fn a_panic_is_told_alike_whether_it_unwinds_or_ends_the_process() {
+        let unwound: Refusal = Error::panicked().into();
+        let aborted = outcome(b"", ExitCode::Signal(libc::SIGABRT)).unwrap_err();
+        assert_eq!(aborted, unwound);
+        assert!(aborted.sentence.contains("panicked"), "{aborted}");
+        assert!(aborted.transient);
+    }
+
+    #[test]
+    fn an_end_without_a_word_names_itself_and_a_word_counts_more_than_the_end() {
+        let killed = outcome(b"", ExitCode::Signal(libc::SIGKILL)).unwrap_err();
+        assert!(killed.sentence.contains("without a word"), "{killed}");
+        assert!(!killed.sentence.contains("panicked"), "{killed}");
+        let done = outcome(br#"{"done":7}"#, ExitCode::Signal(libc::SIGABRT));
+        assert_eq!(done, Ok(7));
+    }
 }

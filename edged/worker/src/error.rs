@@ -43,6 +43,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A helper's work panicked.
+    pub fn panicked() -> Self {
+        Self::Busy("the worker's helper process panicked; see the worker's log".to_owned())
+    }
+
     /// For `map_err` on an operation with a path.
     pub fn path<E: Into<io::Error>>(
         operation: &'static str,

@@ -235,8 +235,8 @@ fn nothing_of_the_host_is_mounted_or_left_open() {
 fn the_runtime_cannot_be_overwritten_through_its_own_process() {
     // CVE-2019-5736: an image whose program is a link to /proc/self/exe would execute the runtime itself.
     let mut node = Node::start();
-    let binary = env!("CARGO_BIN_EXE_edged-worker");
-    let before = std::fs::metadata(binary).unwrap().modified().unwrap();
+    let binary = support::binary();
+    let before = std::fs::metadata(&binary).unwrap().modified().unwrap();
     let refusal = node.refusal(Command::Create(Box::new(node.spec("self", &["/bin/self"]))));
     assert!(refusal.sentence.contains("/bin/self"), "{refusal}");
     // Between its creation and its start a container's init executes the runtime; here is root of its user namespace,
@@ -246,7 +246,7 @@ fn the_runtime_cannot_be_overwritten_through_its_own_process() {
     let record = std::fs::read(node.path("run/worker/trap/record.json")).unwrap();
     let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
     let pid = record["init"]["pid"].as_i64().unwrap();
-    for target in [format!("/proc/{pid}/exe"), binary.to_owned()] {
+    for target in [format!("/proc/{pid}/exe"), binary.clone()] {
         let tried = std::process::Command::new("nsenter")
             .args([
                 "-U",

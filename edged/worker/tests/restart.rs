@@ -109,7 +109,7 @@ fn a_worker_that_is_told_to_end_leaves_containers_and_no_socket() {
 #[test]
 fn every_point_of_a_life_can_be_cut_and_leaves_the_whole_or_nothing() {
     for fault in Fault::ALL {
-        let mut node = Node::start();
+        let mut node = Node::start_to_be_cut();
         let clean = node.traces();
         node.kill_worker();
         if fault == Fault::BeforeLayerRename {
@@ -203,7 +203,7 @@ fn a_purge_leaves_layers_and_nothing_else() {
 #[test]
 fn two_workers_do_not_share_a_folder() {
     let node = Node::start();
-    let second = std::process::Command::new(env!("CARGO_BIN_EXE_edged-worker"))
+    let second = std::process::Command::new(support::binary())
         .arg("--config")
         .arg(node.path("edged.toml"))
         .output()

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
 
-use edged_model::{Digest, InstanceId};
+use edged_model::{Digest, ExitCode, InstanceId};
 use edged_protocol::Refusal;
 use edged_protocol::worker::{ContainerNetwork, ContainerSpec, LayerSource, Reply};
 
@@ -177,8 +177,8 @@ impl Worker {
         Ok(())
     }
 
-    /// A helper has ended.
-    pub(super) fn finish(&mut self, job: Job) {
+    /// A helper has ended like this.
+    pub(super) fn finish(&mut self, job: Job, end: ExitCode) {
         let Job {
             helper,
             kind,
@@ -186,12 +186,12 @@ impl Worker {
         } = job;
         let outcome = match &kind {
             Kind::Create(instance) => helper
-                .outcome::<Created>()
+                .outcome::<Created>(end)
                 .and_then(|created| self.created(instance, created)),
             Kind::Exec(number) => helper
-                .outcome::<i32>()
+                .outcome::<i32>(end)
                 .map(|pid| self.executed(*number, pid)),
-            _ => helper.outcome::<()>().map(|()| Reply::Done {}),
+            _ => helper.outcome::<()>(end).map(|()| Reply::Done {}),
         };
         self.settle(&kind, &askers, outcome);
         if let Kind::Unpack(_) = kind

@@ -24,7 +24,7 @@ impl Worker {
                 .position(|job| job.helper.pid.as_raw() == pid)
             {
                 let job = self.jobs.swap_remove(at);
-                self.finish(job);
+                self.finish(job, code);
             } else if !self.ended(pid, code) {
                 self.strays.truncate(STRAYS - 1);
                 self.strays.push_front((pid, code));

@@ -37,6 +37,7 @@ pub struct Node {
     pub cgroup: String,
     pub layer: Digest,
     size: u64,
+    binary: String,
     worker: Option<Child>,
     client: Option<Client>,
 }
@@ -120,12 +121,30 @@ impl Client {
     }
 }
 
+/// Another build of the same program may be measured or tested in place of this one.
+pub fn binary() -> String {
+    std::env::var("EDGED_WORKER").unwrap_or_else(|_| BUILT_HERE.to_owned())
+}
+
+/// The build that belongs to these tests, and has the points where it can be cut.
+const BUILT_HERE: &str = env!("CARGO_BIN_EXE_edged-worker");
+
 impl Node {
-    pub fn start() -> Self {
+    /// A node whose worker can be cut at the points of `Fault`, which no other build has.
+    pub fn start_to_be_cut() -> Self {
         let mut node = Self::prepared();
-        node.start_worker(&[]);
-        assert_eq!(node.unpack(), Reply::Done {});
-        node
+        BUILT_HERE.clone_into(&mut node.binary);
+        node.unpacked()
+    }
+
+    pub fn start() -> Self {
+        Self::prepared().unpacked()
+    }
+
+    fn unpacked(mut self) -> Self {
+        self.start_worker(&[]);
+        assert_eq!(self.unpack(), Reply::Done {});
+        self
     }
 
     pub fn prepared() -> Self {
@@ -156,6 +175,7 @@ impl Node {
             cgroup,
             layer,
             size: u64::try_from(image.len()).unwrap(),
+            binary: binary(),
             worker: None,
             client: None,
         }
@@ -166,10 +186,7 @@ impl Node {
     }
 
     fn program(&self) -> Process {
-        // Another build of the same program may be measured or tested in place of this one.
-        let binary = std::env::var("EDGED_WORKER")
-            .unwrap_or_else(|_| env!("CARGO_BIN_EXE_edged-worker").to_owned());
-        let mut program = Process::new(binary);
+        let mut program = Process::new(&self.binary);
         program
             .arg("--config")
             .arg(self.path("edged.toml"))
