@@ -231,6 +231,7 @@ fn kernel_has_gre() -> anyhow::Result<bool> {
         .args(["--net", "ip", "link", "add", "t", "type", "gre"])
         .args(["local", "192.0.2.1", "remote", "192.0.2.2"])
         .output()?;
+    print!("{}", String::from_utf8_lossy(&made.stderr));
     Ok(made.status.success())
 }
 

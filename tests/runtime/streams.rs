@@ -9,7 +9,7 @@ use umec_tests::images;
 use umec_tests::lab::Lab;
 
 /// More than every buffer on the way holds: the worker's window is 3 MiB, SSH's 2 MiB.
-const MUCH: usize = 32 << 20;
+const MUCH: usize = 8 << 20;
 
 #[test]
 fn a_reader_that_stands_still_holds_up_nobody_and_loses_nothing() -> anyhow::Result<()> {
@@ -65,7 +65,7 @@ fn input_waits_for_a_command_that_is_not_ready_for_it() -> anyhow::Result<()> {
         .stdout(Stdio::piped())
         .spawn()?;
     let mut input = command.stdin.take().context("no input")?;
-    let writer = std::thread::spawn(move || input.write_all(&vec![7; MUCH / 4]));
+    let writer = std::thread::spawn(move || input.write_all(&vec![7; MUCH]));
     lab.node.verb(&["exec", "idle", "--", "touch", "/tmp/go"])?;
     writer
         .join()
@@ -73,7 +73,7 @@ fn input_waits_for_a_command_that_is_not_ready_for_it() -> anyhow::Result<()> {
     let output = command.wait_with_output()?;
     let counted = String::from_utf8(output.stdout)?;
     ensure!(
-        counted.trim() == (MUCH / 4).to_string(),
+        counted.trim() == MUCH.to_string(),
         "counted {counted}"
     );
     lab.node.stop()

@@ -1,65 +1,88 @@
 //! Black-box tests for aarch64: compiled here, run in a box of their own (`board-guest`).
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, bail};
-use board_forge::{Cache, DebianRoot, output, progress, run};
+use anyhow::Context;
+use board_forge::{Cache, DebianRoot, Made, output, run};
 use serde::Deserialize;
 
 use crate::programs::CONFIG;
 use crate::workshop::Workshop;
 
-/// Packages whose tests run in a box, and their test programs.
+/// Packages whose tests run in a box, and their test programs: those that start containers.
 const TESTS: &[(&str, &[&str])] = &[
-    ("umec-tests", &["runtime"]),
-    ("edged-worker", &["inside", "life", "restart"]),
+    ("edged-worker", &["inside", "layers", "life", "restart"]),
+    (
+        "umec-tests",
+        &[
+            "runtime",
+            "leftovers",
+            "clock",
+            "netns",
+            "lifecycle",
+            "packages",
+            "verbs",
+        ],
+    ),
 ];
+/// What decides about the tests besides what decides about the programs.
+const SOURCES: [&str; 4] = ["board", "tests", "openapi", "docs"];
 /// The sample application: an image by itself, and so without any shared library.
 const PAGE: &str = "sensor-page";
 /// What is compiled here mostly waits for what it tests, so nothing is optimized: a third of the time.
-const QUICK: [&str; 4] = [
+const QUICK: [&str; 6] = [
     "--config",
     "profile.dev.package.\"*\".opt-level=0",
     "--config",
     "profile.dev.debug=false",
+    "--config",
+    "profile.dev.strip=\"symbols\"",
 ];
 /// Where the root sees cargo's folder.
 const TARGET: &str = "/work/target";
 
-/// A test program.
-#[derive(Debug, Clone)]
-pub struct TestProgram {
-    /// `PACKAGE-NAME`.
-    pub name: String,
-    /// Where it is.
-    pub path: PathBuf,
-}
-
 /// What a box needs besides the programs of a box, to be tested from inside.
 #[derive(Debug, Clone)]
 pub struct BlackBox {
-    /// `cargo board` itself, which starts nodes.
-    pub board: PathBuf,
-    /// The sample application, static.
-    pub sensor_page: PathBuf,
-    /// The test programs.
-    pub tests: Vec<TestProgram>,
-    /// Programs that tests know by the path they were compiled at: that path, and where it is now.
-    pub beside: Vec<(PathBuf, PathBuf)>,
+    /// Laid out as in the box: `programs/board`, which starts nodes, `programs/sensor-page`, the test programs in
+    /// `tests`, and what a test knows by the path it was compiled at.
+    pub made: Made,
+    /// Names of the test programs: `PACKAGE-NAME`.
+    pub tests: Vec<String>,
 }
 
-/// Compiles the black-box tests, stripped. They are no step of the cache: whoever works on them has cargo's own
-/// incremental state, and nothing that ships is made of them.
+/// Compiles the black-box tests, without symbols, unless these sources were compiled before.
 ///
 /// # Errors
 /// Something does not compile.
 pub fn black_box(cache: &Cache) -> anyhow::Result<BlackBox> {
     let root = crate::root(cache)?;
     let shop = Workshop::open(cache)?;
-    shop.vendor()?;
-    let running = progress::begin("aarch64 black-box tests");
-    let mut build = shop.cargo(&root)?;
+    let mut inputs = shop
+        .inputs()?
+        .text("tests", &format!("{TESTS:?} {QUICK:?}"))
+        .root("cross-root", &root);
+    for part in SOURCES {
+        inputs = inputs.folder(part, &shop.source(part))?;
+    }
+    let made = cache.step("black-box", &inputs, |out| {
+        shop.vendor()?;
+        compile(&shop, &root, out)
+    })?;
+    let tests = TESTS
+        .iter()
+        .flat_map(|(package, tests)| tests.iter().map(move |test| name(package, test)))
+        .collect();
+    Ok(BlackBox { made, tests })
+}
+
+fn name(package: &str, test: &str) -> String {
+    format!("{package}-{test}")
+}
+
+fn compile(shop: &Workshop, root: &DebianRoot, out: &Path) -> anyhow::Result<()> {
+    let mut build = shop.cargo(root)?;
     build.args(["build", "--locked", "--config", CONFIG]);
     build.args(QUICK);
     build.args(["--message-format", "json-render-diagnostics"]);
@@ -73,59 +96,44 @@ pub fn black_box(cache: &Cache) -> anyhow::Result<BlackBox> {
     let made = Executable::all(&output(&mut build)?);
     // The flag is this one program's alone, as in `programs`.
     run(shop
-        .cargo(&root)?
+        .cargo(root)?
         .args(["rustc", "--locked", "--config", CONFIG])
         .args(QUICK)
         .args(["--package", PAGE, "--bin", PAGE])
         .args(["--", "-C", "target-feature=+crt-static"]))?;
     let folder = shop.target("debug");
+    place(&folder.join("board"), &out.join("programs/board"))?;
+    place(&folder.join(PAGE), &out.join("programs").join(PAGE))?;
     let there = |path: &Path| {
         let inside = path.strip_prefix(TARGET).unwrap_or(path);
         shop.target_root().join(inside)
     };
-    let mut tests = Vec::new();
     for (package, names) in TESTS {
-        for name in *names {
+        for test in *names {
             let found = made
                 .iter()
-                .find(|made| made.is_test() && made.target.name == *name)
-                .with_context(|| format!("cargo made no test {name} of {package}"))?;
-            tests.push(TestProgram {
-                name: format!("{package}-{name}"),
-                path: there(&found.executable),
-            });
+                .find(|made| made.is_test() && made.target.name == *test)
+                .with_context(|| format!("cargo made no test {test} of {package}"))?;
+            let to = out.join("tests").join(name(package, test));
+            place(&there(&found.executable), &to)?;
         }
     }
-    let beside = made
-        .iter()
-        .filter(|made| !made.is_test() && made.target.name != "board")
-        .map(|made| (made.executable.clone(), there(&made.executable)))
-        .collect();
-    let black_box = BlackBox {
-        board: folder.join("board"),
-        sensor_page: folder.join(PAGE),
-        tests,
-        beside,
-    };
-    running.made();
-    Ok(black_box)
+    // Programs that tests know by the path they were compiled at.
+    let beside = |made: &&Executable| !made.is_test() && made.target.name != "board";
+    for program in made.iter().filter(beside) {
+        let inside = program.executable.strip_prefix("/")?;
+        place(&there(&program.executable), &out.join(inside))?;
+    }
+    Ok(())
 }
 
-/// Copies a program without its symbols, by the root's own tool for aarch64.
-///
-/// # Errors
-/// The tool's.
-pub fn strip(root: &DebianRoot, from: &Path, to: &Path) -> anyhow::Result<()> {
-    let (Some(folder), Some(name)) = (to.parent(), to.file_name().and_then(|name| name.to_str()))
-    else {
-        bail!("{} is no file's name", to.display());
-    };
-    let binds = [
-        board_forge::Bind::read(from, "/work/from"),
-        board_forge::Bind::write(folder, "/work/to"),
-    ];
-    let mut command: Command = root.command("/work", &binds, "aarch64-linux-gnu-strip")?;
-    run(command.args(["-o", &format!("/work/to/{name}"), "/work/from"]))
+fn place(from: &Path, to: &Path) -> anyhow::Result<()> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::copy(from, to)
+        .map(drop)
+        .with_context(|| format!("cargo made no {}", from.display()))
 }
 
 /// A program that cargo tells of (cargo's "JSON messages", `compiler-artifact`).

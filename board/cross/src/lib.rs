@@ -18,7 +18,7 @@ use std::fs;
 
 use board_forge::Cache;
 
-pub use blackbox::{BlackBox, TestProgram, black_box, strip};
+pub use blackbox::{BlackBox, black_box};
 pub use elf::LIBRARIES;
 pub use programs::{Profile, Programs, programs};
 pub use root::root;

@@ -49,7 +49,8 @@ impl Workshop {
         Ok(shop)
     }
 
-    fn source(&self, part: &str) -> PathBuf {
+    /// A part of the sources, as it is compiled.
+    pub fn source(&self, part: &str) -> PathBuf {
         self.folder.join("src").join(part)
     }
 

@@ -21,11 +21,12 @@ pub use selection::LEFT_OUT;
 
 use machine::Guest;
 use outcome::News;
+use selection::job;
 
-/// Longest run of all tests.
-const LONGEST: Duration = Duration::from_secs(3600);
-/// Lines of the console that are shown when something went wrong.
-const TAIL: usize = 60;
+/// Longest run of all tests: five times what they take on two cores.
+const LONGEST: Duration = Duration::from_secs(2400);
+/// Lines that are shown when something went wrong: several failed tests with their reasons.
+const TAIL: usize = 200;
 
 /// What `cargo board guest-test` is asked for.
 #[derive(Debug, clap::Args)]
@@ -40,7 +41,7 @@ pub struct Options {
     console: bool,
 }
 
-/// Runs tests in the guest and shows each as it ends.
+/// Runs tests in the guest, shows each as it ends, and what came of all.
 ///
 /// # Errors
 /// Something cannot be built, the guest does not come to its end, or a test fails.
@@ -53,16 +54,25 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         outcome.failed.len(),
         begun.elapsed().as_secs_f64()
     );
+    for name in &outcome.failed {
+        println!("  failed: {name}");
+    }
+    for end in &outcome.broken {
+        println!("  program and its exit status: {end}");
+    }
     for (name, why) in LEFT_OUT {
-        println!("  left out: {name}: {why}");
+        println!("  left to the machine's own tests: {name}: {why}");
+    }
+    if !outcome.good() {
+        bail!("not everything passed in the guest; what the tests said is above");
     }
     Ok(())
 }
 
-/// The same for `cargo board test`: what passed.
+/// The same for `cargo board test`: what passed and what failed, of a run that came to its end.
 ///
 /// # Errors
-/// As [`run`].
+/// Something cannot be built, or the guest does not come to its end.
 pub fn test(options: &Options) -> anyhow::Result<Outcome> {
     let cache = Cache::open()?;
     let root = tools(&cache)?;
@@ -72,66 +82,66 @@ pub fn test(options: &Options) -> anyhow::Result<Outcome> {
     };
     let tests = board_cross::black_box(&cache)?;
     let system = userspace::make(&cache, &root, &tests)?;
-    let programs: Vec<String> = tests.tests.iter().map(|test| test.name.clone()).collect();
     let folder = tempfile::tempdir()?;
-    let begun = Instant::now();
-    let mut guest = Guest::start(
+    let guest = Guest::start(
         &root,
         &kernel,
         &system.join(userspace::FILE),
-        &selection::job(&programs, &options.names),
+        &job(&tests.tests, &options.names),
         folder.path(),
         LONGEST,
     )?;
+    let (outcome, console) = follow(guest, options.console);
+    let outcome = match outcome {
+        Ok(outcome) if outcome.done => outcome,
+        end => {
+            show(&console);
+            end?;
+            bail!("the guest ended before its tests did: its last words are above");
+        }
+    };
+    if !outcome.good() {
+        show(&outcome.told);
+    }
+    Ok(outcome)
+}
+
+/// Shows tests as they end; what came of them, and every line of the console.
+fn follow(mut guest: Guest, whole: bool) -> (anyhow::Result<Outcome>, Vec<String>) {
+    let begun = Instant::now();
+    let mut last = begun;
     let mut outcome = Outcome::default();
     let mut console = Vec::new();
-    let mut last = begun;
-    let end = loop {
+    loop {
         let line = match guest.line() {
             Ok(Some(line)) => line,
-            Ok(None) => break None,
-            Err(error) => break Some(error),
+            Ok(None) => return (Ok(outcome), console),
+            Err(error) => {
+                let why = "the tests in the guest did not come to their end";
+                return (Err(error.context(why)), console);
+            }
         };
-        if options.console {
+        if whole {
             eprintln!("{line}");
         }
         match outcome.take(&line) {
-            News::Begun(release) => eprintln!(
+            News::Begun(release) => println!(
                 "  Linux {release} runs after {:.1} s",
                 begun.elapsed().as_secs_f32()
             ),
             News::Test { name, passed } => {
                 let word = if passed { "passed" } else { "FAILED" };
-                eprintln!("  {word} {:>6.1} s  {name}", last.elapsed().as_secs_f32());
+                println!("  {word} {:>6.1} s  {name}", last.elapsed().as_secs_f32());
                 last = Instant::now();
             }
             News::Nothing => {}
         }
         console.push(line);
-    };
-    if outcome.good() && end.is_none() {
-        return Ok(outcome);
     }
-    let from = if outcome.done {
-        outcome.told.clone()
-    } else {
-        console
-    };
-    for line in from.iter().skip(from.len().saturating_sub(TAIL)) {
+}
+
+fn show(lines: &[String]) {
+    for line in lines.iter().skip(lines.len().saturating_sub(TAIL)) {
         eprintln!("  | {line}");
     }
-    if let Some(error) = end {
-        return Err(error.context("the tests in the guest did not come to their end"));
-    }
-    if !outcome.done {
-        bail!("the guest ended before its tests did: its last words are above");
-    }
-    let names = |set: &std::collections::BTreeSet<String>| {
-        set.iter().cloned().collect::<Vec<_>>().join(", ")
-    };
-    bail!(
-        "in the guest, {} tests passed and these did not: {}",
-        outcome.passed.len(),
-        [names(&outcome.failed), names(&outcome.broken)].join(" ")
-    )
 }

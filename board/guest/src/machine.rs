@@ -17,8 +17,8 @@ const INSIDE: &str = "/work/run";
 const SCRATCH: u32 = 4096;
 /// Smallest disk that QEMU's virtio-blk offers, bytes; a job is shorter.
 const JOB: usize = 64 << 10;
-/// A guest that says nothing for so long has come to a stop: the longest test takes half of it in emulation.
-const SILENCE: Duration = Duration::from_secs(600);
+/// A guest that says nothing for so long has come to a stop: the longest test takes a quarter of it in emulation.
+const SILENCE: Duration = Duration::from_secs(300);
 /// Quiet, so that the kernel's words do not get into the tests'; no ASLR of the kernel costs nothing here.
 const COMMAND_LINE: &str =
     "console=ttyAMA0 root=/dev/vda rootfstype=erofs ro init=/init loglevel=4 panic=-1";

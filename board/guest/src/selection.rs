@@ -1,10 +1,21 @@
-//! Which tests run in the guest.
+//! Which tests run in the guest: every program that starts containers (`board_cross::black_box` lists them), but for
+//! these.
 
 /// Times that the tests' own limits are longer: QEMU translates every instruction, on two cores that other work shares.
 const PATIENCE: u32 = 10;
 
-/// Tests that cannot pass there, and why.
-pub const LEFT_OUT: &[(&str, &str)] = &[];
+/// Test programs that start containers and are left to the machine's own tests, and why.
+pub const LEFT_OUT: &[(&str, &str)] = &[
+    (
+        "faults",
+        "cuts edged at points that only a debug build has, and the guest has the programs of a box; the worker's own \
+         points are cut in the guest",
+    ),
+    (
+        "api",
+        "asks the HTTP interfaces, with Python for two clients: its containers are those of lifecycle and packages",
+    ),
+];
 
 /// The job of a guest: patience, then a program a line with its arguments.
 pub fn job(programs: &[String], names: &[String]) -> String {
@@ -12,10 +23,6 @@ pub fn job(programs: &[String], names: &[String]) -> String {
     for program in programs {
         job.push_str(program);
         job.push_str(" --test-threads=1");
-        for (name, _) in LEFT_OUT {
-            job.push_str(" --skip ");
-            job.push_str(name);
-        }
         for name in names {
             job.push(' ');
             job.push_str(name);

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
 use board_cross::{BlackBox, Profile};
-use board_forge::{Bind, Cache, DebianRoot, Debs, Inputs, Made, debs, run};
+use board_forge::{Bind, Cache, DebianRoot, Debs, Inputs, Made, debs, output, run};
 
 /// Packages, and what they are there for: what `board/src/install.rs` asks of a machine, and what a machine has anyway.
 const PACKAGES: &[(&str, &str)] = &[
@@ -15,6 +15,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("bash", "process 1's shell, and ldd is a script of it"),
     ("bind9-dnsutils", "dig"),
     ("busybox-static", "programs for images, and poweroff"),
+    ("ca-certificates", "the authorities of public registries"),
     ("coreutils", "cp, dd, head, id, sync"),
     ("dash", "sh"),
     ("curl", "reads pages, and is an image itself"),
@@ -23,6 +24,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("iproute2", "looks at links and namespaces"),
     ("libc-bin", "ldd"),
     ("libc6", "the C library"),
+    ("libfaketime", "makes a node's clock jump"),
     ("libgcc-s1", "our programs"),
     ("libseccomp2", "edged-worker"),
     ("mosquitto", "the broker"),
@@ -33,6 +35,7 @@ const PACKAGES: &[(&str, &str)] = &[
         "nft, with which the guardian replaces its table",
     ),
     ("openssh-client", "makes the operator's key"),
+    ("openssl", "signs packages of applications"),
     ("procps", "kill"),
     ("sed", "marks the tests' lines"),
     ("skopeo", "pushes images"),
@@ -57,6 +60,19 @@ const PASSWD: &str = "root:x:0:0:root:/tmp:/bin/sh\n\
     nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
 const GROUP: &str = "root:x:0:\ntty:x:5:\nmosquitto:x:100:\nnogroup:x:65534:\n";
 const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\n";
+/// What maintainer scripts would have written into /etc.
+const SETTINGS: [(&str, &str); 6] = [
+    ("passwd", PASSWD),
+    ("group", GROUP),
+    ("nsswitch.conf", NSSWITCH),
+    ("hosts", "127.0.0.1 localhost guest\n::1 localhost\n"),
+    ("resolv.conf", ""),
+    // The box's own; `files/init` applies it.
+    (
+        "sysctl.d/umec.conf",
+        include_str!("../../image/files/etc/sysctl.d/umec.conf"),
+    ),
+];
 /// Where process 1's parts are mounted.
 const MOUNT_POINTS: [&str; 6] = ["dev", "proc", "run", "sys", "tmp", "var"];
 /// What the tests do not read, and a third of the room.
@@ -66,6 +82,8 @@ const LEFT_OUT: [&str; 4] = [
     "usr/share/locale",
     "usr/share/info",
 ];
+/// dpkg's account of what is unpacked (`DPKG_ADMINDIR` in `files/init`): a node's start asks it.
+const ADMIN: &str = "dpkg";
 /// Process 1.
 const INIT: &str = include_str!("../files/init");
 /// The file system within its step.
@@ -85,30 +103,30 @@ pub fn packages(cache: &Cache) -> anyhow::Result<Debs> {
 pub fn make(cache: &Cache, root: &DebianRoot, tests: &BlackBox) -> anyhow::Result<Made> {
     let packages = packages(cache)?;
     let programs = board_cross::programs(cache, Profile::Board)?;
-    let stripped = tempfile::tempdir()?;
-    let ours = Ours::strip(cache, tests, stripped.path())?;
-    let mut inputs = Inputs::new()
+    let inputs = Inputs::new()
         .text("packages", packages.identity.as_str())
         .text("init", INIT)
-        .text("passwd", PASSWD)
+        .text("settings", &format!("{SETTINGS:?} {LEFT_OUT:?}"))
         .text("tools", root.identity().as_str())
-        .made("programs", &programs.made);
-    for (place, path) in &ours.files {
-        inputs = inputs.file(place, path)?;
-    }
+        .made("programs", &programs.made)
+        .made("tests", &tests.made);
     cache.step("guest", &inputs, |out| {
         let scratch = tempfile::tempdir_in(out)?;
         let tree = scratch.path();
         links(tree)?;
-        let unpack = |name: &str| -> anyhow::Result<()> {
-            let file = packages.folder.join(name);
-            run(Command::new("dpkg-deb").arg("-x").arg(&file).arg(tree))
-        };
+        let mut installed = Vec::new();
         for package in &packages.packages {
             if !package.name.starts_with("nginx") {
-                unpack(&package.file)?;
+                let file = packages.folder.join(&package.file);
+                run(Command::new("dpkg-deb").arg("-x").arg(&file).arg(tree))?;
+                let fields = output(Command::new("dpkg-deb").arg("-f").arg(&file))?;
+                installed.push(format!("Status: install ok installed\n{fields}"));
             }
         }
+        for folder in ["info", "updates"] {
+            fs::create_dir_all(tree.join(ADMIN).join(folder))?;
+        }
+        fs::write(tree.join(ADMIN).join("status"), installed.join("\n"))?;
         for folder in LEFT_OUT {
             let path = tree.join(folder);
             if path.exists() {
@@ -133,8 +151,9 @@ pub fn make(cache: &Cache, root: &DebianRoot, tests: &BlackBox) -> anyhow::Resul
         for (name, path) in programs.all() {
             place(&path, &tree.join("programs").join(name))?;
         }
-        for (to, path) in &ours.files {
-            place(path, &tree.join(to))?;
+        for folder in ["programs", "tests", "work"] {
+            let from = tests.made.join(folder);
+            run(Command::new("cp").arg("-R").arg(from).arg(tree))?;
         }
         let binds = [
             Bind::read(tree, "/work/tree"),
@@ -151,36 +170,6 @@ pub fn make(cache: &Cache, root: &DebianRoot, tests: &BlackBox) -> anyhow::Resul
             "/work/tree",
         ]))
     })
-}
-
-/// Programs for the guest that are made outside the cache, and their places.
-struct Ours {
-    files: Vec<(String, PathBuf)>,
-}
-
-impl Ours {
-    /// A debug build is mostly symbols.
-    fn strip(cache: &Cache, tests: &BlackBox, folder: &Path) -> anyhow::Result<Self> {
-        let root = board_cross::root(cache)?;
-        let mut wanted = vec![
-            ("programs/board".to_owned(), tests.board.clone()),
-            ("programs/sensor-page".to_owned(), tests.sensor_page.clone()),
-        ];
-        for test in &tests.tests {
-            wanted.push((format!("tests/{}", test.name), test.path.clone()));
-        }
-        for (place, path) in &tests.beside {
-            let place = place.to_string_lossy().trim_start_matches('/').to_owned();
-            wanted.push((place, path.clone()));
-        }
-        let mut files = Vec::new();
-        for (number, (place, path)) in wanted.into_iter().enumerate() {
-            let to = folder.join(number.to_string());
-            board_cross::strip(&root, &path, &to)?;
-            files.push((place, to));
-        }
-        Ok(Self { files })
-    }
 }
 
 fn place(from: &Path, to: &Path) -> anyhow::Result<()> {
@@ -206,14 +195,8 @@ fn settings(tree: &Path) -> anyhow::Result<()> {
     for name in MOUNT_POINTS {
         fs::create_dir_all(tree.join(name))?;
     }
-    fs::create_dir_all(tree.join("etc"))?;
-    for (name, text) in [
-        ("passwd", PASSWD),
-        ("group", GROUP),
-        ("nsswitch.conf", NSSWITCH),
-        ("hosts", "127.0.0.1 localhost guest\n::1 localhost\n"),
-        ("resolv.conf", ""),
-    ] {
+    fs::create_dir_all(tree.join("etc/sysctl.d"))?;
+    for (name, text) in SETTINGS {
         let path = tree.join("etc").join(name);
         if path.symlink_metadata().is_ok() {
             fs::remove_file(&path)?;
