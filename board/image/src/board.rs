@@ -16,7 +16,10 @@ pub enum Board {
 
 /// What every box has on its command line. A fault of the kernel ends in a restart, as the boot manager's second
 /// choice is only ever tried after one; PID 1 takes no credentials from whatever the machine or the boot partition offers.
-const EVERYWHERE: &str = "oops=panic panic=5 loglevel=4 systemd.import_credentials=no";
+/// The RAM root is a ramfs, as the read-only root is mounted out of a file in it, and a file in tmpfs cannot be one
+/// (fs/erofs/super.c asks for `read_folio`). No links are there that nobody made.
+const EVERYWHERE: &str = "rootfstype=ramfs dummy.numdummies=0 ifb.numifbs=0 oops=panic panic=5 loglevel=4 \
+                          systemd.import_credentials=no";
 
 impl Board {
     /// Its name on the command line, and in the image.
