@@ -23,13 +23,18 @@ impl Image {
             fs::remove_dir_all(layout)
                 .with_context(|| format!("cannot remove {}", layout.display()))?;
         }
-        let image = Self {
-            layout: layout.to_owned(),
-            tag: tag.to_owned(),
-        };
+        let image = Self::there(layout, tag);
         umoci(&["init", "--layout", &layout.to_string_lossy()])?;
         umoci(&["new", "--image", &image.name()])?;
         Ok(image)
+    }
+
+    /// One that was made before.
+    pub fn there(layout: &Path, tag: &str) -> Self {
+        Self {
+            layout: layout.to_owned(),
+            tag: tag.to_owned(),
+        }
     }
 
     /// Its tag.

@@ -12,6 +12,8 @@ use umec_tests::lab::{Lab, SOON, programs};
 
 /// MiB of the small disk: the programs of a debug build take about 90.
 const DISK: u32 = 160;
+/// MiB that are left on it when an image of twice as many comes.
+const ROOM: u32 = 16;
 
 #[test]
 fn a_bad_configuration_is_named_by_line_and_ends_the_program() -> anyhow::Result<()> {
@@ -118,10 +120,11 @@ fn a_full_disk_refuses_the_image_and_keeps_the_node() -> anyhow::Result<()> {
         images::busybox(layout, "exec httpd -f -p 8080 -h /srv")
     })?;
     lab.run("web", &["--health-http", "8080/"], &web)?;
+    disk.fill(ROOM)?;
     let big = lab.folder.path().join("big.bin");
     process::output(
         Command::new("dd")
-            .args(["if=/dev/urandom", "bs=1M", &format!("count={DISK}")])
+            .args(["if=/dev/urandom", "bs=1M", &format!("count={}", 2 * ROOM)])
             .arg(format!("of={}", big.display())),
     )?;
     let image = lab.image("big", |layout| {
@@ -165,6 +168,23 @@ impl Disk {
                 .arg(folder.path()),
         )?;
         Ok(Self { folder })
+    }
+
+    /// Takes all room but so many mebibytes; a debug build may leave less by itself.
+    fn fill(&self, mebibytes: u32) -> anyhow::Result<()> {
+        let about = rustix::fs::statvfs(self.folder.path())?;
+        let free = about.f_bavail * about.f_frsize;
+        let size = free.saturating_sub(u64::from(mebibytes) << 20);
+        if size == 0 {
+            return Ok(());
+        }
+        let file = std::fs::File::create(self.folder.path().join("filler"))?;
+        Ok(rustix::fs::fallocate(
+            file,
+            rustix::fs::FallocateFlags::empty(),
+            0,
+            size,
+        )?)
     }
 }
 

@@ -3,12 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use board::image::Image;
 use board::process;
+use ring::digest::{SHA256, digest};
 
 /// Names a folder with the packages of [`nginx`], where apt-get has no network.
 pub const DEBS: &str = "BOARD_DEBS";
+/// Names a folder that keeps images from one test to the next: where a machine is emulated, making them is most of a
+/// test's time.
+pub const KEPT: &str = "BOARD_IMAGES";
+/// The tag of every image.
+const TAG: &str = "1";
 /// Debian's nginx and the libraries it needs.
 const NGINX: [&str; 7] = [
     "nginx",
@@ -44,15 +53,54 @@ pub const NGINX_PAGE: &str = "nginx of Debian speaking\n";
 
 /// busybox with every applet, and one page for its httpd. Its program is `command`, run by sh.
 pub fn busybox(layout: &Path, command: &str) -> anyhow::Result<Image> {
-    let root = layout.with_extension("root");
-    write_busybox(&root)?;
-    pack_shell(layout, &root, command)
+    kept(layout, &format!("busybox {command}"), || {
+        let root = layout.with_extension("root");
+        write_busybox(&root)?;
+        pack_shell(layout, &root, command)
+    })
+}
+
+/// What `make` puts into `layout`; made once where images are kept. Each caller gets a copy of its own.
+fn kept(
+    layout: &Path,
+    name: &str,
+    make: impl FnOnce() -> anyhow::Result<Image>,
+) -> anyhow::Result<Image> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let Some(folder) = std::env::var_os(KEPT).map(PathBuf::from) else {
+        return make();
+    };
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let copy = |from: &Path, to: &Path| {
+        if to.exists() {
+            fs::remove_dir_all(to)?;
+        }
+        process::output(Command::new("cp").arg("-R").arg(from).arg(to)).map(drop)
+    };
+    let place = folder.join(URL_SAFE.encode(digest(&SHA256, name.as_bytes())));
+    if place.exists() {
+        copy(&place, layout)?;
+        return Ok(Image::there(layout, TAG));
+    }
+    let image = make()?;
+    // Whole or not there.
+    let aside = place.with_extension("new");
+    copy(&image.layout, &aside)?;
+    fs::rename(&aside, &place)?;
+    Ok(image)
 }
 
 /// The same with this machine's curl and the libraries it names: the static busybox has no resolver that works.
 pub fn curl(layout: &Path, command: &str) -> anyhow::Result<Image> {
-    let root = layout.with_extension("root");
-    write_busybox(&root)?;
+    kept(layout, &format!("curl {command}"), || {
+        let root = layout.with_extension("root");
+        write_busybox(&root)?;
+        write_curl(&root)?;
+        pack_shell(layout, &root, command)
+    })
+}
+
+fn write_curl(root: &Path) -> anyhow::Result<()> {
     let program = Path::new("/usr/bin/curl");
     let libraries = process::output(Command::new("ldd").arg(program))?;
     let paths = libraries
@@ -67,7 +115,7 @@ pub fn curl(layout: &Path, command: &str) -> anyhow::Result<Image> {
         // Links are followed: what is asked for by a short name is there by it.
         fs::copy(path, &to)?;
     }
-    pack_shell(layout, &root, command)
+    Ok(())
 }
 
 fn write_busybox(root: &Path) -> anyhow::Result<()> {
@@ -89,7 +137,7 @@ fn write_busybox(root: &Path) -> anyhow::Result<()> {
 }
 
 fn pack_shell(layout: &Path, root: &Path, command: &str) -> anyhow::Result<Image> {
-    let image = Image::new(layout, "1")?;
+    let image = Image::new(layout, TAG)?;
     image.insert(root, "/")?;
     image.configure(&[
         "--config.env=PATH=/bin:/usr/bin",
@@ -137,7 +185,7 @@ pub fn nginx(layout: &Path) -> anyhow::Result<Image> {
     fs::write(root.join("srv/index.html"), NGINX_PAGE)?;
     fs::write(root.join("etc/nginx/nginx.conf"), NGINX_CONF)?;
     fs::write(root.join("etc/passwd"), PASSWD)?;
-    let image = Image::new(layout, "1")?;
+    let image = Image::new(layout, TAG)?;
     image.insert(&root, "/")?;
     image.configure(&[
         "--config.user=65534:65534",

@@ -4,6 +4,9 @@
 /// Times that the tests' own limits are longer: QEMU translates every instruction, on two cores that other work shares.
 const PATIENCE: u32 = 10;
 
+/// As many tests at once as the guest has processors: a test is mostly a row of programs that wait for each other.
+const THREADS: &str = " --test-threads=2";
+
 /// Test programs that start containers and are left to the machine's own tests, and why.
 pub const LEFT_OUT: &[(&str, &str)] = &[
     (
@@ -22,7 +25,7 @@ pub fn job(programs: &[String], names: &[String]) -> String {
     let mut job = format!("{PATIENCE}\n");
     for program in programs {
         job.push_str(program);
-        job.push_str(" --test-threads=1");
+        job.push_str(THREADS);
         for name in names {
             job.push(' ');
             job.push_str(name);

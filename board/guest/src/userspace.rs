@@ -21,6 +21,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("curl", "reads pages, and is an image itself"),
     ("docker-registry", "a real registry to pull from"),
     ("dpkg", "takes packages apart for an image"),
+    ("gzip", "packs archives of applications"),
     ("iproute2", "looks at links and namespaces"),
     ("libc-bin", "ldd"),
     ("libc6", "the C library"),
