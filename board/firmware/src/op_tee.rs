@@ -91,11 +91,37 @@ fn modulus(key: &[u8]) -> anyhow::Result<&[u8]> {
 mod tests {
     use super::*;
 
+    /// `SubjectPublicKeyInfo` of the right lengths, with a modulus of one byte repeated.
+    fn key(byte: u8) -> Vec<u8> {
+        let mut key = vec![0x30; BEFORE];
+        key.extend([byte; MODULUS]);
+        key.extend(EXPONENT);
+        key
+    }
+
+    /// An application that somebody signed with the key of OP-TEE's source is refused by an OP-TEE that does not know it.
+    #[test]
+    fn a_trusted_world_with_our_key_knows_nothing_of_the_public_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Made {
+            path: folder.path().to_owned(),
+            key: board_forge::Digest::of(b""),
+            kept: false,
+        };
+        let program = [b"code".as_slice(), &[1; MODULUS], b"data"].concat();
+        fs::write(made.join(DEFAULT_KEY), key(1)).unwrap();
+        fs::write(made.join("tee-pager_v2.bin"), &program).unwrap();
+        let ours = with_key(&made, &key(2)).unwrap();
+        assert_eq!(ours, [b"code".as_slice(), &[2; MODULUS], b"data"].concat());
+        // A second copy would stay behind: it is an error of the build.
+        fs::write(made.join("tee-pager_v2.bin"), program.repeat(2)).unwrap();
+        let error = with_key(&made, &key(2)).unwrap_err().to_string();
+        assert!(error.contains("exactly one place"), "{error}");
+    }
+
     #[test]
     fn only_a_key_that_fits_the_place_has_a_modulus() {
-        let mut key = vec![0x30; BEFORE];
-        key.extend([7; MODULUS]);
-        key.extend(EXPONENT);
+        let mut key = key(7);
         assert_eq!(modulus(&key).unwrap(), [7; MODULUS]);
         assert!(modulus(&key[1..]).is_err());
         key[549] = 3;
