@@ -6,8 +6,9 @@
 use std::path::Path;
 
 use anyhow::ensure;
+use board::client::until;
 use umec_tests::images;
-use umec_tests::lab::{Lab, fetch};
+use umec_tests::lab::{Lab, SOON, fetch};
 
 /// Debian's libfaketime, for the architecture of the machine.
 const LIBRARY: &str = if cfg!(target_arch = "aarch64") {
@@ -47,16 +48,18 @@ fn applications_outlive_ten_years_forth_and_back() -> anyhow::Result<()> {
     let init = lab.init_of("before")?;
     for (name, to) in [("forth", "+3650d"), ("back", "-3650d"), ("home", "+0")] {
         jump(&clock, to)?;
-        let shown: serde_json::Value =
-            serde_json::from_str(&lab.node.verb(&["status", "-o", "json"])?)?;
-        ensure!(
-            shown.to_string().contains("\"ok\":true"),
-            "after a jump to {to}: {shown}"
-        );
-        ensure!(
-            !shown.to_string().contains("\"ok\":false"),
-            "after a jump to {to}: {shown}"
-        );
+        // Newer brokers measure by a clock that libfaketime moves as well, and close every connection: the node has to
+        // be whole again by itself.
+        until(SOON, || {
+            let shown = lab.node.verb(&["status", "-o", "json"])?;
+            let shown: serde_json::Value = serde_json::from_str(&shown)?;
+            let shown = shown.to_string();
+            ensure!(
+                shown.contains("\"ok\":true") && !shown.contains("\"ok\":false"),
+                "after a jump to {to}: {shown}"
+            );
+            Ok(Some(()))
+        })?;
         lab.run(name, &["--health-http", "8080/"], &web)?;
         lab.get(name, 8080, "/")?;
         lab.get("before", 8080, "/")?;

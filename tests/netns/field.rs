@@ -19,6 +19,8 @@ use crate::rules;
 
 /// How long something that must not come is waited for.
 const NEVER: Duration = Duration::from_millis(300);
+/// How long a connection is tried: a first packet that was lost is sent again after one second (RFC 6298, section 2).
+const CONNECT: Duration = Duration::from_secs(3);
 /// The name of the host outside among the places that packets come from.
 pub const OUT: &str = "out";
 /// The port that the first application has published, inside.
@@ -188,8 +190,7 @@ impl Field {
     /// What a server says, or `None` where nobody answers.
     pub fn call(&self, from: &str, to: (IpAddr, u16)) -> anyhow::Result<Option<String>> {
         self.within(from, || {
-            let Ok(mut stream) = TcpStream::connect_timeout(&SocketAddr::from(to), NEVER * 3)
-            else {
+            let Ok(mut stream) = TcpStream::connect_timeout(&SocketAddr::from(to), CONNECT) else {
                 return Ok(None);
             };
             stream.set_read_timeout(Some(SOON))?;

@@ -228,7 +228,9 @@ fn priority_decides_and_passthrough_shields_from_what_comes_after_it() -> anyhow
 /// Whether this machine's kernel makes GRE tunnels, asked in a namespace that goes with the question.
 fn kernel_has_gre() -> anyhow::Result<bool> {
     let made = Command::new("unshare")
-        .args(["--net", "ip", "link", "add", "t", "type", "gre"])
+        .args([
+            "--net", "ip", "link", "add", "name", "tunnel", "type", "gre",
+        ])
         .args(["local", "192.0.2.1", "remote", "192.0.2.2"])
         .output()?;
     print!("{}", String::from_utf8_lossy(&made.stderr));
