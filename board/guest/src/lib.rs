@@ -17,7 +17,7 @@ use anyhow::bail;
 use board_forge::{Cache, tools};
 
 pub use outcome::Outcome;
-pub use selection::LEFT_OUT;
+pub use selection::{LEFT_OUT, ON_REQUEST};
 
 use machine::Guest;
 use outcome::News;
@@ -29,10 +29,13 @@ const LONGEST: Duration = Duration::from_secs(2400);
 const TAIL: usize = 200;
 
 /// What `cargo board guest-test` is asked for.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Options {
     /// Tests whose name contains one of these; all where left out
     names: Vec<String>,
+    /// Also the tests that take minutes more and ask nothing else of the kernel
+    #[arg(long)]
+    all: bool,
     /// A kernel (arm64 Image) instead of the box's own
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
@@ -59,6 +62,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     for end in &outcome.broken {
         println!("  program and its exit status: {end}");
+    }
+    for (name, why) in ON_REQUEST.iter().filter(|_| !options.all) {
+        println!("  with --all: {name}: {why}");
     }
     for (name, why) in LEFT_OUT {
         println!("  left to the machine's own tests: {name}: {why}");
@@ -87,7 +93,7 @@ pub fn test(options: &Options) -> anyhow::Result<Outcome> {
         &root,
         &kernel,
         &system.join(userspace::FILE),
-        &job(&tests.tests, &options.names),
+        &job(&tests.tests, options.all, &options.names),
         folder.path(),
         LONGEST,
     )?;
