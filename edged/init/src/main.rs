@@ -11,6 +11,7 @@
 mod announce;
 mod console;
 mod data;
+mod events;
 mod memory;
 mod names;
 mod root;

@@ -9,7 +9,7 @@ use std::process::Command;
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::system::{RebootCommand, reboot};
 
-use crate::{console, memory, root, tpm};
+use crate::{console, events, memory, root, tpm};
 
 /// Where the root is put together before it becomes `/`.
 const NEW_ROOT: &str = "/new";
@@ -62,6 +62,8 @@ fn start() -> Result<Infallible, String> {
     put("proc", "/proc", quiet, "")?;
     put("sysfs", "/sys", quiet, "")?;
     put("tmpfs", "/run", MountFlags::NOSUID | MountFlags::NODEV, RUN)?;
+    put("securityfs", "/sys/kernel/security", quiet, "")?;
+    events::copy()?;
     // First use of the TPM: from here on, what is sealed to the boot before the RAM root stays sealed.
     tpm::enter(tpm::Phase::EnterInitrd)?;
     refuse_additions()?;

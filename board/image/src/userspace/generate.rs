@@ -100,6 +100,19 @@ fn node(settings: &Settings) -> toml::Table {
     node
 }
 
+/// What the image tells edged of itself, and where umec-init and the units meet it.
+fn image() -> toml::Table {
+    let places = [
+        ("build", "/etc/edged/build.json"),
+        ("commissioners", "/etc/edged/commission.keys"),
+        ("requests", "/run/edged-request"),
+        ("event_log", "/run/umec/event-log"),
+        ("registers", "/sys/class/tpm/tpm0/pcr-sha256"),
+    ];
+    let places = places.map(|(name, place)| (name.to_owned(), place.into()));
+    toml::Table::from_iter(places)
+}
+
 fn table(pairs: &[(&str, toml::Value)]) -> toml::Value {
     let pairs = pairs
         .iter()
@@ -122,6 +135,7 @@ fn edged(settings: &Settings) -> anyhow::Result<String> {
     let config = table(&[
         ("version", 1.into()),
         ("node", node(settings).into()),
+        ("image", image().into()),
         ("network", table(&[("uplink", "eth0".into())])),
         (
             "dns",
