@@ -34,6 +34,8 @@ fn lanes(report: &Report) -> anyhow::Result<()> {
         return Ok(());
     }
     let ground = Ground::build()?;
+    // From here on nothing that a box says leaves this machine.
+    board_node::network::enclose()?;
     // A copy of the good box, switched off with its data sealed.
     let (give, take) = mpsc::channel();
     std::thread::scope(|scope| {
