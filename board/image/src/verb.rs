@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
     /// Where everything is written to
-    #[arg(long, value_name = "DIR", default_value = "umec-image")]
+    #[arg(long, value_name = "DIR", default_value = "target/umec-image")]
     output: PathBuf,
     /// Form of the answer
     #[arg(long, default_value = "table")]
