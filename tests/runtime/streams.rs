@@ -72,9 +72,6 @@ fn input_waits_for_a_command_that_is_not_ready_for_it() -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("the writer panicked"))??;
     let output = command.wait_with_output()?;
     let counted = String::from_utf8(output.stdout)?;
-    ensure!(
-        counted.trim() == MUCH.to_string(),
-        "counted {counted}"
-    );
+    ensure!(counted.trim() == MUCH.to_string(), "counted {counted}");
     lab.node.stop()
 }
