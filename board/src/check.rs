@@ -31,7 +31,13 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     install::ensure(
         options.consent,
-        &[install::BUILD, install::HOST, install::DEMO, install::TEST],
+        &[
+            install::BUILD,
+            install::HOST,
+            install::DEMO,
+            install::REGISTRY,
+            install::TEST,
+        ],
     )?;
     python::ensure(options.consent)?;
     let begun = Instant::now();

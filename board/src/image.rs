@@ -66,6 +66,17 @@ impl Image {
         words.extend(options);
         umoci(&words)
     }
+
+    /// Writes it into an archive as `docker save` does, under a name.
+    pub fn archive(&self, to: &Path, name: &str) -> anyhow::Result<()> {
+        process::output(
+            Command::new("skopeo")
+                .args(["copy", "--quiet", "--insecure-policy"])
+                .arg(format!("oci:{}", self.name()))
+                .arg(format!("docker-archive:{}:{name}", to.display())),
+        )
+        .map(drop)
+    }
 }
 
 fn umoci(words: &[&str]) -> anyhow::Result<()> {

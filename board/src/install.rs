@@ -36,10 +36,15 @@ pub const HOST: &[Need] = &[
     ("openssh-client", "makes the operator's key"),
 ];
 
+/// To keep images as others do.
+pub const REGISTRY: &[Need] = &[("docker-registry", "a real registry to pull from")];
+
+/// To give a box a network of its own.
+pub const ENCLOSE: &[Need] = &[("iproute2", "brings its loopback up")];
+
 /// To show the main job.
 pub const DEMO: &[Need] = &[
-    ("docker-registry", "a real registry to pull from"),
-    ("skopeo", "pushes images to it"),
+    ("skopeo", "pushes images, or writes them into archives"),
     ("umoci", "builds images"),
     ("mosquitto-clients", "plays the sensors"),
     ("bind9-dnsutils", "dig"),

@@ -18,7 +18,8 @@ struct Arguments {
 enum Verb {
     /// Start a complete node on this machine, print one line of JSON, and run until SIGTERM.
     Host(host::Options),
-    /// Show the main job on real input: registry, image, application, sensors, name, page, and a killed edged.
+    /// Show the main job on real input, on this machine or in a box: image, application, sensors, name, page, and what a
+    /// killed edged or a cut of the power leaves.
     Demo(demo::Options),
     /// Install what is missing, check form and lints, run every test.
     Test(check::Options),

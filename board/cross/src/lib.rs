@@ -7,6 +7,7 @@
 //! Refused: a program that is not for aarch64, may be moved to a fixed address, keeps writable relocations, or needs a
 //! library that the image has not.
 
+mod application;
 mod blackbox;
 mod elf;
 mod programs;
@@ -18,6 +19,7 @@ use std::fs;
 
 use board_forge::Cache;
 
+pub use application::application;
 pub use blackbox::{BlackBox, black_box};
 pub use elf::LIBRARIES;
 pub use programs::{Profile, Programs, programs};

@@ -109,6 +109,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             install::BUILD,
             install::HOST,
             install::DEMO,
+            install::REGISTRY,
             install::TEST,
             install::BENCH,
         ],

@@ -1,0 +1,52 @@
+//! Sample applications for aarch64: each is one program without any shared library, and so an image by itself.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use board_forge::{Cache, Inputs, output, run};
+
+use crate::elf::{self, Linked};
+use crate::programs::CONFIG;
+use crate::workshop::Workshop;
+use crate::{Profile, root};
+
+/// Where the applications are, each in a folder with its package's name.
+const APPLICATIONS: &str = "tests/apps";
+
+/// Compiles an application of `tests/apps` for aarch64, unless it was compiled before, and says where it is.
+///
+/// # Errors
+/// A dependency cannot be fetched, or it does not compile.
+pub fn application(cache: &Cache, package: &str) -> anyhow::Result<PathBuf> {
+    let root = root(cache)?;
+    let shop = Workshop::open(cache)?;
+    let folder = format!("{APPLICATIONS}/{package}");
+    // Of the workspace it takes its profiles and versions, and none of the crates.
+    let mut inputs = Inputs::new()
+        .folder(&folder, &shop.source(&folder))?
+        .root("cross-root", &root);
+    for file in ["cross/cargo.toml", "Cargo.toml", "Cargo.lock"] {
+        inputs = inputs.file(file, &shop.source(file))?;
+    }
+    // The profile of a box's programs: what both depend on is compiled once.
+    let profile = Profile::Board.name();
+    let made = cache.step(package, &inputs, |out| {
+        shop.vendor()?;
+        run(shop
+            .cargo(&root)?
+            .args(["rustc", "--locked", "--config", CONFIG])
+            .args(["--profile", profile, "--package", package, "--bin", package])
+            .args(["--", "-C", "target-feature=+crt-static"]))?;
+        let path = format!("/work/target/aarch64-unknown-linux-gnu/{profile}/{package}");
+        let mut readelf = shop.command(&root, "aarch64-linux-gnu-readelf")?;
+        readelf.args(["--wide", "--file-header", "--program-headers", "--dynamic"]);
+        elf::check(&output(readelf.arg(path))?, Linked::Static)
+            .with_context(|| format!("{package} is not fit for an image"))?;
+        let program = shop.target(profile).join(package);
+        fs::copy(&program, out.join(package))
+            .map(drop)
+            .with_context(|| format!("cargo made no {}", program.display()))
+    })?;
+    Ok(made.join(package))
+}
