@@ -9,7 +9,7 @@ use board_forge::DebianRoot;
 use board_node::line::{self, Line};
 use serde::Deserialize;
 
-use crate::console::Heard;
+use crate::console::{Heard, Line as Spoken};
 use crate::door::{self, Door, USER};
 use crate::folder::Folder;
 use crate::machine::{Changes, Machine};
@@ -73,8 +73,30 @@ impl<'a> Guest<'a> {
     /// # Errors
     /// Neither was seen within [`BOOT`], or the box went off.
     pub fn outcome(&self, stop: &dyn Fn() -> bool) -> anyhow::Result<Outcome> {
+        self.decided(stop, |_| ())
+    }
+
+    /// The same for somebody who looks on: a line for each stage that begins, and when.
+    ///
+    /// # Errors
+    /// As [`Guest::outcome`].
+    pub fn shown(&self, stop: &dyn Fn() -> bool) -> anyhow::Result<Outcome> {
+        let mut coming = stage::MOMENTS.iter().peekable();
+        self.decided(stop, |line| {
+            if let Some((name, _)) = coming.next_if(|(_, words)| line.text.contains(words)) {
+                eprintln!("  box: {name:<19} after {:.1} s", line.at.as_secs_f32());
+            }
+        })
+    }
+
+    fn decided(
+        &self,
+        stop: &dyn Fn() -> bool,
+        mut look: impl FnMut(&Spoken),
+    ) -> anyhow::Result<Outcome> {
         let console = &self.machine.console;
         let heard = console.wait(BOOT, stop, |line| {
+            look(line);
             if line.text.contains(stage::READY) {
                 return Some(Outcome::Ready);
             }

@@ -99,7 +99,7 @@ fn serve(
     signals: &Signals,
 ) -> anyhow::Result<()> {
     let mut guest = Guest::start(root, folder, changes)?;
-    match guest.outcome(&|| signals.stop())? {
+    match guest.shown(&|| signals.stop())? {
         Outcome::Ready => {}
         Outcome::Stopped => return guest.machine.cut(),
         Outcome::Refused(stage) => bail!(
