@@ -8,6 +8,7 @@ use std::process::Command;
 
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::system::{RebootCommand, reboot};
+use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
 use crate::{console, events, memory, root, tpm};
 
@@ -150,7 +151,7 @@ fn switch() -> Result<Infallible, String> {
         mount_move(format!("/{place}"), &to)
             .map_err(|error| format!("cannot move /{place}: {error}"))?;
     }
-    // What lies in the RAM root is memory; the loop device holds on to the file of the root.
+    // What lies in the RAM root is memory; the mount holds on to the file of the root.
     for file in ["/init", "/root.img"] {
         fs::remove_file(file).map_err(|error| format!("cannot remove {file}: {error}"))?;
     }
@@ -160,6 +161,8 @@ fn switch() -> Result<Infallible, String> {
     mount_move(".", "/").map_err(failed)?;
     rustix::process::chroot(".").map_err(failed)?;
     rustix::process::chdir("/").map_err(failed)?;
+    // There are no modules: nobody needs the right to load one, and systemd does not look for them without it.
+    remove_capability_from_bounding_set(CapabilitySet::SYS_MODULE).map_err(failed)?;
     // Nothing of the kernel's command line becomes an argument: systemd reads /proc/cmdline itself.
     let error = Command::new(INIT).env_clear().exec();
     Err(format!("cannot run {INIT}: {error}"))
