@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
@@ -21,6 +21,10 @@ pub struct Crate {
     pub version: String,
     /// What its author declares, an SPDX expression.
     pub license: Option<String>,
+    /// The author's own text, where there is no expression.
+    pub license_file: Option<PathBuf>,
+    /// The folder with its sources.
+    pub folder: PathBuf,
     /// SHA-256 of the file in the registry; none for ours.
     pub checksum: Option<String>,
 }
@@ -37,6 +41,8 @@ struct Package {
     name: String,
     version: String,
     license: Option<String>,
+    license_file: Option<PathBuf>,
+    manifest_path: PathBuf,
     targets: Vec<Target>,
 }
 
@@ -144,6 +150,12 @@ fn linked(metadata: &Metadata, lock: &Lock, programs: &[&str]) -> Vec<Crate> {
             name: package.name.clone(),
             version: package.version.clone(),
             license: package.license.clone(),
+            license_file: package.license_file.clone(),
+            folder: package
+                .manifest_path
+                .parent()
+                .unwrap_or(Path::new(""))
+                .to_owned(),
             checksum: checksums
                 .get(&(package.name.as_str(), package.version.as_str()))
                 .and_then(|sum| (*sum).clone()),
@@ -161,9 +173,9 @@ mod tests {
     fn crates_of_tests_and_build_scripts_are_not_in_the_program() {
         let metadata = serde_json::from_str(
             r#"{"packages": [
-              {"id": "p", "name": "p", "version": "1", "license": "MIT", "targets": [{"name": "prog", "kind": ["bin"]}]},
-              {"id": "a", "name": "a", "version": "1", "license": null, "targets": []},
-              {"id": "t", "name": "t", "version": "1", "license": "MIT", "targets": []}],
+              {"id": "p", "name": "p", "version": "1", "license": "MIT", "manifest_path": "/x/Cargo.toml", "targets": [{"name": "prog", "kind": ["bin"]}]},
+              {"id": "a", "name": "a", "version": "1", "license": null, "license_file": "COPYING", "manifest_path": "/a/Cargo.toml", "targets": []},
+              {"id": "t", "name": "t", "version": "1", "license": "MIT", "manifest_path": "/x/Cargo.toml", "targets": []}],
              "resolve": {"nodes": [
               {"id": "p", "deps": [{"pkg": "a", "dep_kinds": [{"kind": null}]}, {"pkg": "t", "dep_kinds": [{"kind": "dev"}, {"kind": "build"}]}]},
               {"id": "a", "deps": []}, {"id": "t", "deps": []}]}}"#,
@@ -175,5 +187,6 @@ mod tests {
         let names: Vec<&str> = crates.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["a", "p"]);
         assert_eq!(crates[0].checksum.as_deref(), Some("x"));
+        assert_eq!(crates[0].folder, Path::new("/a"));
     }
 }

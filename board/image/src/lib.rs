@@ -15,6 +15,7 @@ pub mod disk;
 pub mod golden;
 mod guid;
 pub mod inventory;
+mod licence;
 pub mod measure;
 pub mod pcr;
 pub mod pe;

@@ -1,46 +1,24 @@
 //! What the image is made of: a bill of materials (SPDX 2.3), licences and sizes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
-use board_forge::{EPOCH, Made};
+use board_forge::{Digest, EPOCH, Made};
 use serde_json::{Value, json};
 
 use crate::crates::{self, Crate};
+use crate::licence::{self, Licence, Text};
 use crate::userspace::{Kept, PROGRAMS, Settings};
 
-/// Debian's short names of licences (DEP-5, section "Short name") and SPDX's.
-const LICENCES: [(&str, &str); 26] = [
-    ("Apache-2", "Apache-2.0"),
-    ("Apache-2.0", "Apache-2.0"),
-    ("BSD-2", "BSD-2-Clause"),
-    ("BSD-2-clause", "BSD-2-Clause"),
-    ("BSD-2-Clause", "BSD-2-Clause"),
-    ("BSD-3", "BSD-3-Clause"),
-    ("BSD-3-clause", "BSD-3-Clause"),
-    ("BSD-3-Clause", "BSD-3-Clause"),
-    ("CC0-1.0", "CC0-1.0"),
-    ("EDL-1.0", "BSD-3-Clause"),
-    ("EPL-2.0", "EPL-2.0"),
-    ("Expat", "MIT"),
-    ("GPL-2", "GPL-2.0-only"),
-    ("GPL-2+", "GPL-2.0-or-later"),
-    ("GPL-3", "GPL-3.0-only"),
-    ("GPL-3+", "GPL-3.0-or-later"),
-    ("ISC", "ISC"),
-    ("LGPL-2", "LGPL-2.0-only"),
-    ("LGPL-2+", "LGPL-2.0-or-later"),
-    ("LGPL-2.1", "LGPL-2.1-only"),
-    ("LGPL-2.1+", "LGPL-2.1-or-later"),
-    ("LGPL-3", "LGPL-3.0-only"),
-    ("LGPL-3+", "LGPL-3.0-or-later"),
-    ("MIT", "MIT"),
-    ("MPL-2.0", "MPL-2.0"),
-    ("Zlib", "Zlib"),
-];
+/// How the lists are made is an input of whoever keeps them.
+pub const RECIPE: &str = concat!(
+    include_str!("crates.rs"),
+    include_str!("licence.rs"),
+    include_str!("sbom.rs"),
+);
 
 /// Writes `sbom.spdx.json` and `licences.txt` into `out`.
 pub fn write(
@@ -54,12 +32,11 @@ pub fn write(
     let crates = crates::of(&here.join("../.."), &names)?;
     let texts = packages
         .iter()
-        .map(|kept| Ok((kept, copyright(unpacked, &kept.package.name)?)))
+        .map(|kept| Ok((kept, licence::copyright(unpacked, &kept.package.name)?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let document = document(&texts, &crates, settings);
     fs::write(
         out.join("sbom.spdx.json"),
-        serde_json::to_vec_pretty(&document)?,
+        serde_json::to_vec_pretty(&document(&texts, &crates, settings)?)?,
     )?;
     Ok(fs::write(
         out.join("licences.txt"),
@@ -67,131 +44,151 @@ pub fn write(
     )?)
 }
 
-/// Debian's file about a package's licences; the folder may be a link to another package's.
-fn copyright(unpacked: &Made, package: &str) -> anyhow::Result<String> {
-    let documents = |of: &str, name: &str| unpacked.join(of).join("usr/share/doc").join(name);
-    let folder = documents(package, package);
-    let path = match fs::read_link(&folder) {
-        Ok(other) => {
-            let other = other.to_string_lossy().into_owned();
-            documents(&other, &other).join("copyright")
-        }
-        Err(_) => folder.join("copyright"),
-    };
-    let bytes = fs::read(&path)
-        .with_context(|| format!("{package} has no copyright file ({})", path.display()))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+/// What is in the image, as SPDX sees it.
+#[derive(Default)]
+struct Contents {
+    packages: Vec<Value>,
+    relations: Vec<Value>,
+    texts: BTreeMap<String, Text>,
 }
 
-/// Debian's short names in a machine-readable copyright file (DEP-5); nothing where it is for people alone.
-fn short_names(copyright: &str) -> BTreeSet<String> {
-    let machine_readable = copyright
-        .lines()
-        .take(5)
-        .any(|line| line.starts_with("Format:") && line.contains("copyright-format"));
-    let lines = copyright.lines().filter(|_| machine_readable);
-    lines
-        .filter_map(|line| line.strip_prefix("License:"))
-        .flat_map(|names| names.split(" and ").flat_map(|names| names.split(" or ")))
-        .map(|name| name.trim().trim_end_matches(',').to_owned())
-        .filter(|name| !name.is_empty())
-        .collect()
-}
+/// The whole image, which contains everything else.
+const IMAGE: &str = "SPDXRef-Image";
 
-/// SPDX's expression where every name is known, and nothing claimed where one is not.
-fn expression(names: &BTreeSet<String>) -> String {
-    let known: Option<BTreeSet<&str>> = names
-        .iter()
-        .map(|name| {
-            LICENCES
-                .iter()
-                .find(|(debian, _)| debian == name)
-                .map(|(_, spdx)| *spdx)
-        })
-        .collect();
-    match known {
-        Some(known) if !known.is_empty() => known.into_iter().collect::<Vec<_>>().join(" AND "),
-        _ => "NOASSERTION".to_owned(),
-    }
-}
-
-fn document(packages: &[(&Kept, String)], crates: &[Crate], settings: &Settings) -> Value {
-    let image = "SPDXRef-Image";
-    let mut entries = vec![json!({
-        "SPDXID": image,
-        "name": format!("umec-{}", settings.board),
-        "versionInfo": settings.version,
-        "downloadLocation": "NOASSERTION",
-        "filesAnalyzed": false,
-        "licenseConcluded": "NOASSERTION",
-        "licenseDeclared": "NOASSERTION",
-        "copyrightText": "NOASSERTION",
-        "primaryPackagePurpose": "OPERATING-SYSTEM",
-    })];
-    let mut relations = vec![json!({
-        "spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": image,
-    })];
-    let mut add = |id: String, mut entry: Value| {
+impl Contents {
+    /// Adds an entry, with what is said of all of them.
+    fn add(&mut self, id: &str, licence: Licence, mut entry: Value) {
         if let Some(entry) = entry.as_object_mut() {
-            entry.insert("SPDXID".to_owned(), id.clone().into());
-            entry.insert("downloadLocation".to_owned(), "NOASSERTION".into());
-            entry.insert("filesAnalyzed".to_owned(), false.into());
-            entry.insert("licenseConcluded".to_owned(), "NOASSERTION".into());
-            entry.insert("copyrightText".to_owned(), "NOASSERTION".into());
+            for (name, value) in [
+                ("SPDXID", Value::from(id)),
+                ("downloadLocation", "NOASSERTION".into()),
+                ("filesAnalyzed", false.into()),
+                ("licenseConcluded", "NOASSERTION".into()),
+                ("licenseDeclared", licence.expression.into()),
+                ("copyrightText", "NOASSERTION".into()),
+            ] {
+                entry.insert(name.to_owned(), value);
+            }
         }
-        entries.push(entry);
-        relations.push(json!({
-            "spdxElementId": image, "relationshipType": "CONTAINS", "relatedSpdxElement": id,
-        }));
-    };
-    for (kept, copyright) in packages {
+        if let Some(text) = licence.text {
+            self.texts.entry(text.id.clone()).or_insert(text);
+        }
+        self.packages.push(entry);
+        let (from, kind) = if id == IMAGE {
+            ("SPDXRef-DOCUMENT", "DESCRIBES")
+        } else {
+            (IMAGE, "CONTAINS")
+        };
+        self.relations.push(
+            json!({"spdxElementId": from, "relationshipType": kind, "relatedSpdxElement": id}),
+        );
+    }
+
+    fn add_debian(&mut self, kept: &Kept, copyright: &str) {
         let package = &kept.package;
-        let names = short_names(copyright);
+        let names: Vec<String> = licence::short_names(copyright).into_iter().collect();
         let purl = format!(
             "pkg:deb/debian/{}@{}?arch={}&distro=trixie",
-            package.name, package.version, package.architecture
+            escape(&package.name),
+            escape(&package.version),
+            package.architecture
         );
-        add(
-            id("Debian", &package.name, &package.version),
-            json!({
-                "name": package.name,
-                "versionInfo": package.version,
-                "sourceInfo": format!("built by Debian from its source package {}", package.source),
-                "supplier": "Organization: Debian",
-                "licenseDeclared": expression(&names),
-                "licenseComments": format!("Debian's short names: {}", names.iter().cloned().collect::<Vec<_>>().join(", ")),
-                "checksums": [{"algorithm": "SHA256", "checksumValue": package.sha256.as_str()}],
-                "externalRefs": [reference(&purl)],
-            }),
+        let mut entry = json!({
+            "name": package.name,
+            "versionInfo": package.version,
+            "sourceInfo": format!("built by Debian from its source package {}", package.source),
+            "supplier": "Organization: Debian",
+            "checksums": [{"algorithm": "SHA256", "checksumValue": package.sha256.as_str()}],
+            "externalRefs": [reference(&purl)],
+        });
+        if let (Some(entry), false) = (entry.as_object_mut(), names.is_empty()) {
+            let comment = format!("Debian's short names: {}", names.join(", "));
+            entry.insert("licenseComments".to_owned(), comment.into());
+        }
+        self.add(
+            &id("Debian", &package.name, &package.version),
+            Licence::of_debian(&package.name, copyright),
+            entry,
         );
     }
-    for one in crates {
-        let mut entry = json!({
-            "name": one.name,
-            "versionInfo": one.version,
-            "licenseDeclared": one.license.clone().unwrap_or_else(|| "NOASSERTION".to_owned()),
-            "externalRefs": [reference(&format!("pkg:cargo/{}@{}", one.name, one.version))],
-        });
+
+    fn add_crate(&mut self, one: &Crate) -> anyhow::Result<()> {
+        let mut entry = json!({"name": one.name, "versionInfo": one.version});
+        // Ours are in no registry, where another's may have the same name.
         if let (Some(entry), Some(sum)) = (entry.as_object_mut(), &one.checksum) {
+            let purl = format!("pkg:cargo/{}@{}", one.name, escape(&one.version));
             let sums = json!([{"algorithm": "SHA256", "checksumValue": sum}]);
             entry.insert("checksums".to_owned(), sums);
+            entry.insert("externalRefs".to_owned(), json!([reference(&purl)]));
         }
-        add(id("Crate", &one.name, &one.version), entry);
+        let id = id("Crate", &one.name, &one.version);
+        self.add(&id, Licence::of_crate(one)?, entry);
+        Ok(())
     }
-    json!({
+}
+
+fn document(
+    packages: &[(&Kept, String)],
+    crates: &[Crate],
+    settings: &Settings,
+) -> anyhow::Result<Value> {
+    let mut contents = Contents::default();
+    let whole = Licence {
+        expression: "NOASSERTION".to_owned(),
+        text: None,
+    };
+    contents.add(
+        IMAGE,
+        whole,
+        json!({
+            "name": format!("umec-{}", settings.board),
+            "versionInfo": settings.version,
+            "primaryPackagePurpose": "OPERATING-SYSTEM",
+        }),
+    );
+    for (kept, copyright) in packages {
+        contents.add_debian(kept, copyright);
+    }
+    for one in crates {
+        contents.add_crate(one)?;
+    }
+    // A namespace is one document's alone (SPDX 2.3, 6.5): two images of one version may differ.
+    let digest = Digest::of(&serde_json::to_vec(&contents.packages)?);
+    let Settings { board, version, .. } = settings;
+    let texts: Vec<Value> = contents
+        .texts
+        .values()
+        .map(|text| json!({"licenseId": text.id, "name": text.name, "extractedText": text.words}))
+        .collect();
+    Ok(json!({
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
-        "name": format!("umec-{}-{}", settings.board, settings.version),
-        "documentNamespace": format!("urn:umec:sbom:{}:{}", settings.board, settings.version),
+        "name": format!("umec-{board}-{version}"),
+        "documentNamespace": format!("urn:umec:sbom:{board}:{version}:{digest}"),
         "creationInfo": {"created": created(), "creators": ["Tool: board-image"]},
-        "packages": entries,
-        "relationships": relations,
-    })
+        "packages": contents.packages,
+        "relationships": contents.relations,
+        "hasExtractedLicensingInfos": texts,
+    }))
 }
 
 fn reference(purl: &str) -> Value {
     json!({"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl})
+}
+
+/// A part of a package URL: what is more than letters, digits, `.`, `-`, `_` and `~` is escaped.
+fn escape(part: &str) -> String {
+    let mut out = String::new();
+    for byte in part.bytes() {
+        if byte.is_ascii_alphanumeric() || b".-_~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 /// SPDX takes letters, digits, `.` and `-`.
@@ -229,7 +226,7 @@ fn created() -> String {
 fn licences(packages: &[(&Kept, String)], crates: &[Crate]) -> anyhow::Result<String> {
     let mut text = String::from("Debian packages of which something is in the image\n\n");
     for (kept, copyright) in packages {
-        let names: Vec<String> = short_names(copyright).into_iter().collect();
+        let names: Vec<String> = licence::short_names(copyright).into_iter().collect();
         let names = if names.is_empty() {
             "see its text below".to_owned()
         } else {
@@ -243,21 +240,33 @@ fn licences(packages: &[(&Kept, String)], crates: &[Crate]) -> anyhow::Result<St
     }
     text.push_str("\nRust crates in our programs\n\n");
     for one in crates {
-        let license = one.license.as_deref().unwrap_or("see its sources");
+        let of_crate = Licence::of_crate(one)?;
+        let license = match of_crate.text {
+            Some(_) => "see its text below",
+            None => of_crate.expression.as_str(),
+        };
         writeln!(text, "{:34} {:28} {license}", one.name, one.version)?;
     }
-    // One text for packages of one source that say the same.
-    let mut same: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    // One text for packages that say the same.
+    let mut same: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (kept, copyright) in packages {
-        same.entry(copyright).or_default().push(&kept.package.name);
+        let of = same.entry(copyright.trim_end().to_owned()).or_default();
+        of.push(&kept.package.name);
     }
-    for (copyright, names) in same {
+    // Ours have the repository's own licence.
+    for one in crates.iter().filter(|one| one.checksum.is_some()) {
+        for file in licence::texts(one)? {
+            let of = same.entry(file.trim_end().to_owned()).or_default();
+            of.push(&one.name);
+        }
+    }
+    for (words, mut names) in same {
+        names.dedup();
         write!(
             text,
-            "\n{}\n{}\n\n{}\n",
+            "\n{}\n{}\n\n{words}\n",
             "=".repeat(78),
-            names.join(", "),
-            copyright.trim_end()
+            names.join(", ")
         )?;
     }
     Ok(text)
@@ -267,16 +276,24 @@ fn licences(packages: &[(&Kept, String)], crates: &[Crate]) -> anyhow::Result<St
 pub fn sizes(tree: &Path, packages: &[Kept]) -> anyhow::Result<String> {
     let mut rows: Vec<(u64, String)> = packages
         .iter()
+        .filter(|kept| kept.bytes > 0)
         .map(|kept| (kept.bytes, format!("{} ({})", kept.package.name, kept.why)))
         .collect();
     for (name, path) in PROGRAMS {
-        rows.push((
-            fs::metadata(tree.join(path))?.len(),
-            format!("{name} (ours)"),
-        ));
+        let about =
+            fs::metadata(tree.join(path)).with_context(|| format!("{name} is not in the image"))?;
+        rows.push((about.len(), format!("{name} (ours)")));
     }
+    let total = bytes(tree)?;
+    let known: u64 = rows.iter().map(|(bytes, _)| bytes).sum();
+    let rest = total
+        .checked_sub(known)
+        .context("the image has less in it than was put there")?;
+    rows.push((
+        rest,
+        "made for the image (units, configuration, authorities, links)".to_owned(),
+    ));
     rows.sort_by(|one, other| other.cmp(one));
-    let total: u64 = rows.iter().map(|(bytes, _)| bytes).sum();
     let mut text = String::new();
     for (bytes, name) in rows {
         writeln!(text, "{bytes:>10} {name}")?;
@@ -285,18 +302,47 @@ pub fn sizes(tree: &Path, packages: &[Kept]) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// Of all files and links below a folder.
+fn bytes(folder: &Path) -> anyhow::Result<u64> {
+    let mut sum = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let about = entry.metadata()?;
+        sum += if about.is_dir() {
+            bytes(&entry.path())?
+        } else {
+            about.len()
+        };
+    }
+    Ok(sum)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_licence_is_claimed_only_where_every_name_is_known() {
-        let text = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nLicense: GPL-2+ or Expat\n\nFiles: x\nLicense: Expat\n";
-        let names = short_names(text);
-        assert_eq!(expression(&names), "GPL-2.0-or-later AND MIT");
-        let strange = short_names(&format!("{text}License: my-own\n"));
-        assert_eq!(expression(&strange), "NOASSERTION");
-        assert!(short_names("This is free software.\nLicense: what?\n").is_empty());
+    fn the_rows_of_the_sizes_are_the_tree() {
+        let tree = tempfile::tempdir().unwrap();
+        for (_, path) in PROGRAMS {
+            let path = tree.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "1234").unwrap();
+        }
+        fs::create_dir(tree.path().join("etc")).unwrap();
+        fs::write(tree.path().join("etc/ours"), "1234567").unwrap();
+        let text = sizes(tree.path(), &[]).unwrap();
+        let mut rows: Vec<u64> = text
+            .lines()
+            .map(|line| line.split_whitespace().next().unwrap().parse().unwrap())
+            .collect();
+        let total = rows.pop().unwrap();
+        assert_eq!((total, rows.iter().sum::<u64>()), (27, 27));
+    }
+
+    #[test]
+    fn a_version_of_debian_stands_in_a_package_url() {
+        assert_eq!(escape("1:2.41-12+deb13u1~x"), "1%3A2.41-12%2Bdeb13u1~x");
     }
 
     #[test]

@@ -109,6 +109,7 @@ pub fn userspace(cache: &Cache, programs: &Path, settings: &Settings) -> anyhow:
         .file("inventory", &here.join("inventory.toml"))?
         .folder("files", &here.join("files"))?
         .folder("recipe", &here.join("src/userspace"))?
+        .text("lists", sbom::RECIPE)
         .file("crates", &here.join("../../Cargo.lock"))?
         .text("settings", &serde_json::to_string(settings)?);
     for (name, _) in PROGRAMS {
