@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use board::client::until;
 use board::process;
+use board_image::Board;
 use board_qemu::Guest;
 
 use crate::ground::{Ground, IMAGE, PAGE};
@@ -57,5 +58,14 @@ pub fn the_application_in_the_box_is_confined(guest: &Guest) -> anyhow::Result<(
     let map = guest.door()?.told(&words, None)?;
     let host = map.split_whitespace().nth(1);
     ensure!(host.is_some_and(|host| host != "0"), "{map}");
+    Ok(())
+}
+
+/// The kernel has the words that were signed and no other: it shows them to everybody, in a container too.
+pub fn the_kernel_of_the_box_has_the_signed_command_line(guest: &Guest) -> anyhow::Result<()> {
+    let words = ["exec", "page", "/bin/busybox", "cat", "/proc/cmdline"];
+    let line = guest.door()?.told(&words, None)?;
+    let signed = Board::QemuAarch64.command_line();
+    ensure!(line.trim() == signed, "`{line}` is not `{signed}`");
     Ok(())
 }

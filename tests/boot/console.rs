@@ -36,13 +36,6 @@ pub fn every_stage_of_the_box_boots_in_its_turn(guest: &Guest) -> anyhow::Result
     Ok(())
 }
 
-/// The kernel's first code has looked at the firmware's variables. (What the kernel itself says later is below the level
-/// that the image's command line lets through.)
-pub fn the_kernel_of_the_box_knows_that_it_was_verified(guest: &Guest) -> anyhow::Result<()> {
-    let lines = guest.machine.console.lines();
-    find(&lines, "UEFI Secure Boot is enabled").map(drop)
-}
-
 /// Development keys are loud.
 pub fn the_console_of_the_box_says_development(guest: &Guest) -> anyhow::Result<()> {
     find(&guest.machine.console.lines(), "DEVELOPMENT").map(drop)

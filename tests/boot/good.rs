@@ -10,7 +10,7 @@ use umec_tests::lab::programs;
 
 use crate::ground::Ground;
 use crate::report::{Report, case};
-use crate::{application, commission, console, outside, trust};
+use crate::{application, commission, console, outside, ports, trust};
 
 /// Runs the lane; a copy of the box goes to the other lane when there is one.
 pub fn run(report: &Report, ground: &Ground, give: &Sender<Folder>) {
@@ -38,20 +38,13 @@ fn first(
     folder: &Folder,
 ) -> anyhow::Result<(trust::Registers, u16)> {
     folder.furnish(&ground.parts)?;
-    let forward = |there| {
-        anyhow::Ok(Forward {
-            here: free_port()?,
-            there,
-        })
+    let page = Forward {
+        here: free_port()?,
+        there: application::PUBLISHED,
     };
-    let page = forward(application::PUBLISHED)?;
-    let closed = outside::CLOSED
-        .into_iter()
-        .map(forward)
-        .collect::<anyhow::Result<Vec<_>>>()?;
     let changes = Changes {
-        arguments: tamper::beside_the_chain(folder)?,
-        forwards: [vec![page], closed.clone()].concat(),
+        arguments: [tamper::beside_the_chain(folder)?, ports::monitor()].concat(),
+        forwards: vec![page],
         ..Changes::default()
     };
     let guest = boot(ground, folder, &changes)?;
@@ -61,15 +54,16 @@ fn first(
     );
     case!(
         report,
-        console::the_kernel_of_the_box_knows_that_it_was_verified(&guest)
-    );
-    case!(
-        report,
         console::the_console_of_the_box_says_development(&guest)
     );
     case!(
         report,
         console::an_environment_and_words_beside_the_chain_do_nothing_to_the_box(&guest)
+    );
+    // Before anything was published.
+    case!(
+        report,
+        ports::the_box_listens_where_it_was_reviewed_and_nowhere_else(folder)
     );
     case!(
         report,
@@ -109,13 +103,20 @@ fn first(
         report,
         application::the_application_in_the_box_is_confined(&guest)
     );
+    case!(
+        report,
+        application::the_kernel_of_the_box_has_the_signed_command_line(&guest)
+    );
     let line = guest
         .line()?
         .context("the operator's key does not open the box")?;
     case!(report, outside::the_box_answers_for_names(&line));
     case!(report, outside::the_box_answers_over_https(&line));
     case!(report, outside::the_box_answers_over_mqtt(&line));
-    case!(report, outside::nothing_else_of_the_box_listens(&closed));
+    case!(
+        report,
+        ports::the_box_answers_no_usual_question_over_udp(folder)
+    );
     guest.machine.cut()?;
     Ok((pcrs, page.here))
 }

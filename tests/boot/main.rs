@@ -11,8 +11,10 @@ mod console;
 mod good;
 mod ground;
 mod outside;
+mod ports;
 mod refusals;
 mod report;
+mod slots;
 mod trust;
 
 use std::process::ExitCode;

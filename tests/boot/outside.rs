@@ -1,26 +1,14 @@
 //! The box's ports, from outside.
 
-use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use board::client::Node;
 use board::line::Line;
 use board::process;
-use board_qemu::Forward;
 
 use crate::application;
-
-/// Ports on which something is often found that should not be there: remote shells, files, databases, consoles,
-/// debuggers, resolvers; and the box's own on its inner side.
-pub const CLOSED: [u16; 32] = [
-    21, 23, 25, 69, 80, 110, 111, 135, 139, 143, 389, 445, 512, 513, 514, 631, 873, 1234, 1900,
-    2049, 2375, 2376, 3306, 4444, 5000, 5353, 5355, 5432, 6379, 8080, 9090, 19531,
-];
-/// Longest wait for a connection's end: the box's answer takes milliseconds.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// A name that the box is authoritative for, over UDP and TCP.
 pub fn the_box_answers_for_names(line: &Line) -> anyhow::Result<()> {
@@ -76,38 +64,28 @@ fn mosquitto(line: &Line, program: &str, tls: bool, account: bool) -> Command {
     command
 }
 
-/// A reading goes in by TLS and comes out without; it is retained, for after the next start.
+/// A reading goes in by TLS and comes out without.
 pub fn the_box_answers_over_mqtt(line: &Line) -> anyhow::Result<()> {
     let publish = ["-t", "sensors/tide/level", "-m", "4.2", "-q", "1", "-r"];
     process::output(mosquitto(line, "mosquitto_pub", true, true).args(publish))?;
-    mqtt_remembers(line)?;
+    let heard = retained(line, "sensors/tide/level")?;
+    ensure!(heard.trim() == "4.2", "{heard}");
     let anonymous = process::output(mosquitto(line, "mosquitto_pub", false, false).args(publish));
     ensure!(anonymous.is_err(), "anybody may publish");
     Ok(())
 }
 
-/// The reading is there.
-pub fn mqtt_remembers(line: &Line) -> anyhow::Result<()> {
-    let wait = ["-t", "sensors/tide/level", "-C", "1", "-W", "20"];
-    let heard = process::output(mosquitto(line, "mosquitto_sub", false, true).args(wait))?;
-    ensure!(heard.trim() == "4.2", "{heard}");
-    Ok(())
+/// What the broker has of a topic; edged tells it the state of each instance, which may take a moment.
+fn retained(line: &Line, topic: &str) -> anyhow::Result<String> {
+    let wait = ["-t", topic, "-C", "1", "-W", "60"];
+    process::output(mosquitto(line, "mosquitto_sub", false, true).args(wait))
 }
 
-/// Nobody listens where nobody should.
-pub fn nothing_else_of_the_box_listens(forwards: &[Forward]) -> anyhow::Result<()> {
-    for forward in forwards {
-        // QEMU takes the connection and passes on what the box says to it: a refusal ends it at once.
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, forward.here))?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        let mut byte = [0];
-        let silent = match stream.read(&mut byte) {
-            Ok(0) => true,
-            Ok(_) => false,
-            Err(error) => error.kind() == ErrorKind::ConnectionReset,
-        };
-        ensure!(silent, "something listens on port {}", forward.there);
-    }
+/// The broker knows the application that was deployed before the box lost its power. (It keeps nothing of what others say
+/// to it: edged tells it anew.)
+fn mqtt_knows_the_application(line: &Line) -> anyhow::Result<()> {
+    let event = retained(line, "events/instances/#")?;
+    ensure!(event.contains("page"), "{event}");
     Ok(())
 }
 
@@ -115,7 +93,7 @@ pub fn nothing_else_of_the_box_listens(forwards: &[Forward]) -> anyhow::Result<(
 pub fn the_state_of_the_box_outlives_its_power(line: &Line, here: u16) -> anyhow::Result<()> {
     application::the_application_in_the_box_serves_its_page(here)?;
     the_box_answers_for_names(line)?;
-    mqtt_remembers(line)
+    mqtt_knows_the_application(line)
 }
 
 /// After SIGTERM its ports are closed, and no process, socket or mount is left.

@@ -27,20 +27,27 @@ pub fn registers(guest: &Guest) -> anyhow::Result<Registers> {
         .context("there is no bank for SHA-256")
 }
 
+/// What the build foretold.
+pub fn golden(ground: &Ground) -> anyhow::Result<Golden> {
+    let text = std::fs::read(ground.parts.golden())?;
+    Ok(serde_json::from_slice(&text)?)
+}
+
+/// `trust log`.
+pub fn log(guest: &Guest) -> anyhow::Result<Vec<Event>> {
+    let mut ask = guest.door()?.ssh(&["trust", "log"]);
+    let answer = ask.stdin(Stdio::null()).output()?;
+    ensure!(answer.status.success(), "the box has no log");
+    events(&answer.stdout)
+}
+
 /// Every event of the log is one that the build foretold, none is missing, and together they give the registers.
 pub fn everything_that_the_box_measured_was_foretold_by_the_build(
     guest: &Guest,
     ground: &Ground,
     registers: &Registers,
 ) -> anyhow::Result<()> {
-    let golden: Golden = serde_json::from_slice(&std::fs::read(ground.parts.golden())?)?;
-    let log = guest
-        .door()?
-        .ssh(&["trust", "log"])
-        .stdin(Stdio::null())
-        .output()?;
-    ensure!(log.status.success(), "the box has no log");
-    let log = events(&log.stdout)?;
+    let (golden, log) = (golden(ground)?, log(guest)?);
     let differences = differences(&golden, &log);
     ensure!(differences.is_empty(), "{differences:#?}");
     let foretold = golden

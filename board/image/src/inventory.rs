@@ -32,12 +32,23 @@ pub struct Inventory {
     pub listening: BTreeSet<String>,
 }
 
-/// Compares a tree with the list.
-pub fn check(tree: &Path, list: &Path) -> anyhow::Result<()> {
+/// The list that was reviewed.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub fn reviewed() -> anyhow::Result<Inventory> {
+    from_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join("inventory.toml"))
+}
+
+fn from_file(list: &Path) -> anyhow::Result<Inventory> {
     let text =
         fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
-    let reviewed: Inventory =
-        toml::from_str(&text).with_context(|| format!("{} is not an inventory", list.display()))?;
+    toml::from_str(&text).with_context(|| format!("{} is not an inventory", list.display()))
+}
+
+/// Compares a tree with a list.
+pub fn check(tree: &Path, list: &Path) -> anyhow::Result<()> {
+    let reviewed = from_file(list)?;
     let found = read(tree)?;
     let differences = compare(&reviewed, &found);
     if !differences.is_empty() {

@@ -24,6 +24,19 @@ pub enum Stage {
     Data,
 }
 
+impl Stage {
+    /// What is said once this stage has let pass what it looks at.
+    pub(crate) const fn passed(self) -> &'static str {
+        match self {
+            Self::Bl1 => "BL2: v",
+            Self::Bl2 => "BL31: v",
+            Self::UBoot => "EFI stub: ",
+            Self::Init => "uMEC ",
+            Self::Data => "DATA-READY",
+        }
+    }
+}
+
 impl fmt::Display for Stage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {

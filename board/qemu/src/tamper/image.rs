@@ -19,16 +19,16 @@ use crate::folder::{Folder, INSIDE};
 /// Where an EROFS image says what it is (`linux/fs/erofs/erofs_fs.h`).
 const SUPERBLOCK: Range<usize> = 1024..1152;
 /// An image that is being changed, in the box's folder.
-const IMAGE: &str = "image.efi";
+pub(super) const IMAGE: &str = "image.efi";
 
 /// Every image on a box's boot partition: a box falls back from one to the other, so all are changed alike.
 #[derive(Debug)]
 pub struct Images<'a> {
-    root: &'a DebianRoot,
-    folder: &'a Folder,
+    pub(super) root: &'a DebianRoot,
+    pub(super) folder: &'a Folder,
     /// The partition, as mtools names it.
     partition: String,
-    paths: Vec<String>,
+    pub(super) paths: Vec<String>,
 }
 
 impl<'a> Images<'a> {
@@ -53,22 +53,22 @@ impl<'a> Images<'a> {
         Ok(images)
     }
 
-    fn mtools(&self, program: &str) -> anyhow::Result<Command> {
+    pub(super) fn mtools(&self, program: &str) -> anyhow::Result<Command> {
         let mut command = self.command(program)?;
         command.args(["-i", &self.partition]);
         Ok(command)
     }
 
-    fn command(&self, program: &str) -> anyhow::Result<Command> {
+    pub(super) fn command(&self, program: &str) -> anyhow::Result<Command> {
         self.root.command(INSIDE, &[self.folder.bind()], program)
     }
 
-    fn read(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+    pub(super) fn read(&self, path: &str) -> anyhow::Result<Vec<u8>> {
         run(self.mtools("mcopy")?.args(["-o", "-n", path, IMAGE]))?;
         Ok(fs::read(self.folder.path.join(IMAGE))?)
     }
 
-    fn put(&self, path: &str) -> anyhow::Result<()> {
+    pub(super) fn put(&self, path: &str) -> anyhow::Result<()> {
         run(self.mtools("mcopy")?.args(["-o", "-n", IMAGE, path]))
     }
 
@@ -121,11 +121,8 @@ impl<'a> Images<'a> {
 
     /// Flips a bit in the middle of a program of the RAM root, wherever the image's root keeps it.
     pub fn flip_program(&self, erofs: &Path, path: &str) -> anyhow::Result<()> {
-        let mut dump = self.root.command(
-            INSIDE,
-            &[Bind::read(erofs, "/work/root.erofs")],
-            "dump.erofs",
-        )?;
+        let binds = [Bind::read(erofs, "/work/root.erofs")];
+        let mut dump = self.root.command("/work", &binds, "dump.erofs")?;
         dump.args(["-e", &format!("--path={path}"), "/work/root.erofs"]);
         let at = middle(&output(&mut dump)?)
             .with_context(|| format!("dump.erofs does not say where {path} is"))?;
@@ -156,20 +153,6 @@ impl<'a> Images<'a> {
         Ok(["-kernel", &kernel, "-append", &words]
             .map(str::to_owned)
             .to_vec())
-    }
-
-    /// Lays a credential beside each image, as systemd-stub(7) takes it from there: a password for root.
-    pub fn plant_credential(&self) -> anyhow::Result<()> {
-        let name = "passwd.hashed-password.root.cred";
-        fs::write(self.folder.path.join(name), "x")?;
-        for path in &self.paths {
-            let folder = format!("{path}.extra.d");
-            run(self.mtools("mmd")?.arg(&folder))?;
-            run(self
-                .mtools("mcopy")?
-                .args([name, &format!("{folder}/{name}")]))?;
-        }
-        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //! way past is always tried on a disk whose images are refused: if the way is open, its own mark appears on the
 //! console.
 
+mod beside;
 mod disk;
 mod environment;
 mod image;
@@ -56,14 +57,22 @@ pub enum What {
     Unsigned,
     /// Images signed by somebody else.
     Foreign,
-    /// Images signed by a key that was revoked.
+    /// Images whose hash is on the list of what is revoked (dbx).
     Revoked,
     /// Somebody's commands in a saved environment of U-Boot.
     Env,
     /// A kernel given to QEMU by hand.
     DirectKernel,
+    /// Files by which other ways to boot know what to do, and a program where a boot manager looks by itself.
+    BootMethod,
+    /// Keys of somebody else in the file of U-Boot's variables, and images signed by them.
+    Variables,
     /// A file beside the image that systemd-stub would hand to systemd as a credential.
     Credential,
+    /// The same for every image on the boot partition.
+    GlobalCredential,
+    /// A file beside the image that systemd-stub would hand on as an extension of the root.
+    Extension,
     /// A bit of the device tree.
     Dtb,
     /// A bit of the sealed key on the data partition.
@@ -86,8 +95,10 @@ impl What {
             | Self::Foreign
             | Self::Revoked
             | Self::Env
-            | Self::DirectKernel => Stage::UBoot,
-            Self::Credential => Stage::Init,
+            | Self::DirectKernel
+            | Self::BootMethod
+            | Self::Variables => Stage::UBoot,
+            Self::Credential | Self::GlobalCredential | Self::Extension => Stage::Init,
             Self::Dtb | Self::Data | Self::Tpm => Stage::Data,
         }
     }
@@ -135,7 +146,14 @@ impl What {
                 changes.arguments = images()?.kernel_by_hand()?;
                 section(".linux")?;
             }
-            Self::Credential => images()?.plant_credential()?,
+            Self::BootMethod => {
+                images()?.plant_boot_methods()?;
+                section(".linux")?;
+            }
+            Self::Variables => images()?.plant_keys(&parts.keys)?,
+            Self::Credential => images()?.plant_beside("passwd.hashed-password.root.cred")?,
+            Self::GlobalCredential => images()?.plant_global_credential()?,
+            Self::Extension => images()?.plant_beside("programs.sysext.raw")?,
             Self::Dtb => changes.arguments = tree::flip(root, folder)?,
             Self::Data => luks::flip(&folder.disk())?,
             Self::Tpm => fs::remove_dir_all(folder.tpm()).context("the box has no TPM yet")?,
@@ -144,16 +162,46 @@ impl What {
     }
 }
 
-/// What does nothing to a box that is otherwise well, as the chain does not look at it: an environment of U-Boot, and
-/// words for systemd-stub in a table of the firmware (SMBIOS type 11, systemd-stub(7)). Returns QEMU's arguments.
+/// What does nothing to a box that is otherwise well, as the chain does not look at it: an environment of U-Boot, words
+/// for systemd-stub in a table of the firmware (SMBIOS type 11, systemd-stub(7)), and a credential for systemd in such a
+/// table and in QEMU's own (`fw_cfg`, systemd.system-credentials(7)). Returns QEMU's arguments.
 ///
 /// # Errors
 /// The environment cannot be written.
 pub fn beside_the_chain(folder: &Folder) -> anyhow::Result<Vec<String>> {
-    let words = format!("type=11,value=io.systemd.stub.kernel-cmdline-extra={BYPASSED}");
+    // With the last word the kernel says its whole command line on the console.
+    let words = format!("{BYPASSED} ignore_loglevel");
+    let name = "passwd.hashed-password.root";
     let mut arguments = environment::plant(folder)?;
-    arguments.extend(["-smbios".to_owned(), words]);
+    for (option, value) in [
+        (
+            "-smbios",
+            format!("type=11,value=io.systemd.stub.kernel-cmdline-extra={words}"),
+        ),
+        (
+            "-smbios",
+            format!("type=11,value=io.systemd.credential:{name}={BYPASSED}"),
+        ),
+        (
+            "-fw_cfg",
+            format!("name=opt/io.systemd.credentials/{name},string={BYPASSED}"),
+        ),
+    ] {
+        arguments.extend([option.to_owned(), value]);
+    }
     Ok(arguments)
+}
+
+/// Breaks the first image of a box that has a whole one in its second slot, and lays an add-on with words for the kernel
+/// beside that, which nobody signed: the box starts the second, and nothing of the add-on.
+///
+/// # Errors
+/// The disk is not as expected, or the add-on cannot be made.
+pub fn fall_back(cache: &Cache, root: &DebianRoot, folder: &Folder) -> anyhow::Result<()> {
+    let images = image::Images::find(root, folder)?;
+    let second = images.fill_second_slot()?;
+    images.change(|bytes| image::flip_section(bytes, ".linux"))?;
+    images.plant_add_on(cache, &second)
 }
 
 /// What is printed when the chain has refused.
@@ -181,7 +229,7 @@ pub fn refused(
     let guest = Guest::start(root, folder, changes)?;
     let expected = what.refused_by();
     let console = &guest.machine.console;
-    let heard = console.wait(BOOT, stop, |line| verdict(&line.text));
+    let heard = console.wait(BOOT, stop, |line| verdict(expected, &line.text));
     let refused_by = match heard {
         Heard::Line(Verdict::Refused(stage)) => stage,
         Heard::Line(Verdict::Open(words)) => bail!(
@@ -213,11 +261,9 @@ enum Verdict {
     Open(String),
 }
 
-fn verdict(line: &str) -> Option<Verdict> {
-    let open = [stage::READY, BYPASSED]
-        .iter()
-        .any(|words| line.contains(words));
-    if open {
+fn verdict(expected: Stage, line: &str) -> Option<Verdict> {
+    let open = [stage::READY, BYPASSED, expected.passed()];
+    if open.iter().any(|words| line.contains(words)) {
         return Some(Verdict::Open(line.to_owned()));
     }
     stage::refusal(line).map(Verdict::Refused)
@@ -245,17 +291,18 @@ mod tests {
 
     #[test]
     fn a_box_that_goes_on_is_never_taken_for_one_that_refuses() {
-        assert_eq!(
-            verdict("EDGED-READY"),
-            Some(Verdict::Open("EDGED-READY".to_owned()))
-        );
+        let open = |line: &str| Some(Verdict::Open(line.to_owned()));
+        assert_eq!(verdict(Stage::Data, "EDGED-READY"), open("EDGED-READY"));
         let line = format!("Kernel command line: {BYPASSED}");
-        assert_eq!(verdict(&line), Some(Verdict::Open(line.clone())));
+        assert_eq!(verdict(Stage::UBoot, &line), open(&line));
+        let line = "EFI stub: Decompressing Linux Kernel...";
+        assert_eq!(verdict(Stage::UBoot, line), open(line));
+        assert_eq!(verdict(Stage::Init, line), None);
         assert_eq!(
-            verdict("EFI-BOOT-REFUSED"),
+            verdict(Stage::UBoot, "EFI-BOOT-REFUSED"),
             Some(Verdict::Refused(Stage::UBoot))
         );
-        assert_eq!(verdict("resetting ..."), None);
+        assert_eq!(verdict(Stage::UBoot, "resetting ..."), None);
     }
 
     #[test]

@@ -1,0 +1,37 @@
+//! A box with two images, of which the first is broken.
+
+use anyhow::{Context, ensure};
+use board_image::measure::differences;
+use board_qemu::tamper::{BYPASSED, fall_back};
+use board_qemu::{Changes, Folder, Guest, Outcome};
+
+use crate::ground::Ground;
+use crate::refusals::copy;
+use crate::trust;
+
+/// Everything that U-Boot was asked to start is in this register, whether it did or not.
+const STARTED: u8 = 4;
+
+/// Its data opens as well: what the register above holds is no part of the seal. An add-on for the second image's command
+/// line, which nobody signed, is refused, and whatever the kernel got is what the build foretold.
+pub fn a_box_whose_first_image_is_broken_boots_the_second_as_it_was_signed(
+    ground: &Ground,
+    good: Option<&Folder>,
+) -> anyhow::Result<()> {
+    let folder = copy(good)?;
+    fall_back(&ground.cache, &ground.root, &folder)?;
+    let guest = Guest::start(&ground.root, &folder, &Changes::default())?;
+    let outcome = guest.outcome(&|| false)?;
+    ensure!(matches!(outcome, Outcome::Ready), "{outcome:?}");
+    let lines = guest.machine.console.lines();
+    let said = |words: &str| lines.iter().any(|line| line.text.contains(words));
+    ensure!(said("Booting: B"), "it did not boot the second image");
+    ensure!(!said(BYPASSED), "the kernel has the add-on's words");
+    let differences = differences(&trust::golden(ground)?, &trust::log(&guest)?);
+    let other = differences.iter().find(|one| one.pcr != STARTED);
+    ensure!(other.is_none(), "{other:?}");
+    // The image that is broken, and the add-on.
+    let first = differences.first().context("nothing else was tried")?;
+    ensure!(first.found.is_some(), "{first:?}");
+    Ok(())
+}
