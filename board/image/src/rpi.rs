@@ -24,7 +24,8 @@ const BOOT: (u8, u64, u64) = (0xef, 33, 2 * SLOT / MIB + 8);
 const DATA: (u8, u64, u64) = (0x83, BOOT.1 + BOOT.2, CARD - BOOT.1 - BOOT.2);
 /// QEMU takes a card only when its size is a power of two; 1 GiB has room for data as well, and the file is sparse.
 const CARD: u64 = 1024;
-/// The disk's number in the MBR: "umec".
+/// The disk's number in the MBR: "umec". An MBR has no names: by this number and the third place the box finds its data
+/// (edged/init).
 const NUMBER: [u8; 4] = *b"umec";
 /// The package with the Pi's firmware, of Debian's non-free-firmware, and where the files are in it.
 const PACKAGE: &str = "raspi-firmware";
