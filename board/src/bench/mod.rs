@@ -6,6 +6,7 @@
 //!
 //! Invariants: everything a measure starts ends with it; what it makes in the kernel is gone when it ends.
 
+mod boot;
 mod cgroups;
 mod containers;
 mod dns;
@@ -51,6 +52,8 @@ pub enum Name {
     Dns,
     /// The MEC interfaces.
     Mec,
+    /// Power-on of a box in QEMU to its first page, its image, and its memory at rest.
+    Boot,
 }
 
 /// How figures are shown.
@@ -103,31 +106,23 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         rustix::process::geteuid().is_root(),
         "containers are measured: run this as root"
     );
-    install::ensure(
-        options.consent,
-        &[
-            install::BUILD,
-            install::HOST,
-            install::DEMO,
-            install::REGISTRY,
-            install::TEST,
-            install::BENCH,
-        ],
-    )?;
+    let names = if options.names.is_empty() {
+        Name::value_variants()
+    } else {
+        &options.names
+    };
+    install::ensure(options.consent, &needs(names))?;
     let programs = match &options.programs {
         Some(folder) => folder
             .canonicalize()
             .with_context(|| format!("cannot open {}", folder.display()))?,
+        // A box has programs of its own.
+        None if names == [Name::Boot] => PathBuf::new(),
         None => build()?,
     };
     let means = Means {
         programs,
         rounds: options.rounds,
-    };
-    let names = if options.names.is_empty() {
-        Name::value_variants()
-    } else {
-        &options.names
     };
     let before = Machine::look()?;
     let mut measures = Vec::new();
@@ -148,6 +143,19 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn needs(names: &[Name]) -> Vec<&'static [install::Need]> {
+    let mut needs = Vec::new();
+    if names != [Name::Boot] {
+        needs.extend([install::BUILD, install::HOST, install::REGISTRY]);
+        needs.extend([install::TEST, install::BENCH]);
+    }
+    if names.contains(&Name::Boot) {
+        needs.extend([install::FORGE, board_qemu::NEEDS, install::ENCLOSE]);
+    }
+    needs.push(install::DEMO);
+    needs
+}
+
 fn measure(name: Name, means: &Means) -> anyhow::Result<Vec<Measure>> {
     let one = match name {
         Name::Containers => containers::measure(means),
@@ -157,6 +165,7 @@ fn measure(name: Name, means: &Means) -> anyhow::Result<Vec<Measure>> {
         Name::Start => start::measure(means),
         Name::Dns => dns::measure(means),
         Name::Mec => return mec::measures(means),
+        Name::Boot => return boot::measures(means),
     };
     one.map(|measure| vec![measure])
 }

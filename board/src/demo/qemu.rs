@@ -40,7 +40,9 @@ struct Ground {
 
 pub fn run() -> anyhow::Result<()> {
     let begun = Instant::now();
-    println!("Building a box; each part is built once and kept: the first time takes a while.");
+    println!(
+        "Building a box. Each part is built once and kept; the first time takes about half an hour on two cores."
+    );
     let cache = Cache::open()?;
     let parts = step(
         "the box: keys, firmware, kernel, programs, signed image",
