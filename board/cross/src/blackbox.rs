@@ -31,7 +31,7 @@ const SOURCES: [&str; 4] = ["board", "tests", "openapi", "docs"];
 /// The sample application: an image by itself, and so without any shared library.
 const PAGE: &str = "sensor-page";
 /// What is compiled here mostly waits for what it tests, so nothing is optimized: a third of the time.
-const QUICK: [&str; 6] = [
+pub const QUICK: [&str; 6] = [
     "--config",
     "profile.dev.package.\"*\".opt-level=0",
     "--config",

@@ -34,7 +34,7 @@ done
 shift
 mount -o remount,bind,ro "$root"
 folder=$1; shift
-exec chroot "$root" /bin/sh -c 'cd "$1" && shift && exec "$@"' sh "$folder" "$@"
+exec chroot "$root" /bin/sh -c 'cd "$1" && shift && exec setpriv --pdeathsig TERM -- "$@"' sh "$folder" "$@"
 "#;
 
 /// What a root is made of.
@@ -179,7 +179,8 @@ impl DebianRoot {
     }
 
     /// A command inside, with a clean environment, in `folder`. The root itself cannot be written; `/tmp`, `/run` and
-    /// what is bound can. The process is the command itself, so that signals reach it.
+    /// what is bound can. The process is the command itself, so that signals reach it, and it ends with the thread that
+    /// started it: a build that was given up leaves no compiler behind.
     ///
     /// # Errors
     /// A bind's place is not below `/work` or `/src`.
