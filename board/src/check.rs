@@ -1,10 +1,12 @@
 //! `cargo board test`: everything that has to pass, and a count at the end.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use board_forge::Cache;
 
 use crate::install::{self, Consent};
 use crate::{process, python, workspace};
@@ -19,7 +21,8 @@ pub const FULL: &str = "BOARD_FULL";
 /// What is tested.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Run campaigns at their whole size instead of a small, seeded one.
+    /// Run campaigns at their whole size instead of a small, seeded one; build the box, boot it and tamper with it, and
+    /// run the spine's tests in the guest.
     #[arg(long)]
     pub full: bool,
     /// Missing packages.
@@ -29,16 +32,17 @@ pub struct Options {
 
 /// Checks form, lints and tests.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    install::ensure(
-        options.consent,
-        &[
-            install::BUILD,
-            install::HOST,
-            install::DEMO,
-            install::REGISTRY,
-            install::TEST,
-        ],
-    )?;
+    let mut needs = vec![
+        install::BUILD,
+        install::HOST,
+        install::DEMO,
+        install::REGISTRY,
+        install::TEST,
+    ];
+    if options.full {
+        needs.extend([install::FORGE, board_qemu::NEEDS]);
+    }
+    install::ensure(options.consent, &needs)?;
     python::ensure(options.consent)?;
     let begun = Instant::now();
     let mut count = Count::default();
@@ -49,17 +53,27 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     process::passed_through(workspace::cargo().args(["build", "--workspace", "--all-targets"]))
         .context("the workspace does not build")?;
     let sensor_page = workspace::build_static("sensor-page")?;
-    let mut tests = workspace::cargo();
-    tests
-        .args(["test", "--workspace", "--no-fail-fast"])
-        // A failed test says why in a sentence; a stack of the test harness says nothing.
-        .env("RUST_BACKTRACE", "0")
-        .env(PROGRAMS, workspace::target().join("debug"))
-        .env(SENSOR_PAGE, sensor_page);
+    let tests = |words: &[&str]| {
+        let mut tests = workspace::cargo();
+        tests
+            .arg("test")
+            .args(words)
+            // A failed test says why in a sentence; a stack of the test harness says nothing.
+            .env("RUST_BACKTRACE", "0")
+            .env(PROGRAMS, workspace::target().join("debug"))
+            .env(SENSOR_PAGE, &sensor_page);
+        if options.full {
+            tests.env(FULL, "1");
+        }
+        tests
+    };
+    count.run(&mut tests(&["--workspace", "--no-fail-fast"]))?;
     if options.full {
-        tests.env(FULL, "1");
+        // Made here, where its progress is seen.
+        board_qemu::Parts::build(&Cache::open()?).context("the box does not build")?;
+        count.run(&mut tests(&["--package", "umec-tests", "--test", "boot"]))?;
+        count.guest(&board_guest::test(&board_guest::Options::default())?);
     }
-    count.run(&mut tests)?;
     println!(
         "\n{} passed, {} failed, {} ignored, in {:.0} s",
         count.passed,
@@ -135,6 +149,20 @@ impl Count {
                 .push(format!("cargo test ended with {status}"));
         }
         Ok(())
+    }
+
+    /// Takes the results of the spine's tests in the guest.
+    fn guest(&mut self, outcome: &board_guest::Outcome) {
+        let number = |names: &BTreeSet<String>| u32::try_from(names.len()).unwrap_or(u32::MAX);
+        self.passed += number(&outcome.passed);
+        self.failed += number(&outcome.failed);
+        let failures = outcome.failed.union(&outcome.broken);
+        self.failures
+            .extend(failures.map(|name| format!("in the guest: {name}")));
+        if !outcome.good() && self.failures.is_empty() {
+            self.failures
+                .push("the guest did not come to its end".to_owned());
+        }
     }
 
     fn line(&mut self, line: &str) {
