@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 
 /// Where the ways begin.
 const HERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// Ways at a time: QEMU has a file descriptor for each end, and 1,024 of them.
-const BATCH: usize = 256;
+/// Ways at a time: QEMU looks at every one of them for each command and packet, so a way costs more the more there are.
+const BATCH: usize = 24;
 /// Longest wait for a box to refuse: it answers in milliseconds, but may have something else to do.
 const REFUSAL: Duration = Duration::from_secs(30);
 /// How long who does not refuse is listened to: a refusal would have come with those of its batch.
