@@ -1,9 +1,7 @@
 //! What a box needs before its first start: keys, certificates and the broker's password. Idempotent.
 
-use std::io::Write as _;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use edged_config::{Addressing, Config};
 use edged_mec::query::MarkerKey;
@@ -110,8 +108,10 @@ fn password_in(path: PathBuf) -> Result<Secret, PrepareError> {
         Ok(text) => Ok(Secret::new(text.trim_end())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let password = random::secret().ok_or(PrepareError::Random)?;
-            write_private(&path, password.expose())?;
-            Ok(password)
+            match edged_mec::write_private(&path, password.expose().as_bytes()) {
+                Ok(()) => Ok(password),
+                Err(source) => Err(PrepareError::File { path, source }),
+            }
         }
         Err(source) => Err(PrepareError::File { path, source }),
     }
@@ -129,21 +129,4 @@ pub fn prepare(config: &Config, addressing: &Addressing) -> Result<(), PrepareEr
     mqtt_password(config)?;
     mqtt_operator(config)?;
     Ok(())
-}
-
-fn write_private(path: &Path, text: &str) -> Result<(), PrepareError> {
-    let failed = |source| PrepareError::File {
-        path: path.to_owned(),
-        source,
-    };
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(failed)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(failed)
 }

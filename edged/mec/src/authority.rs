@@ -114,7 +114,8 @@ impl Authority {
 
     fn write(&self, name: &str, text: &str) -> Result<(), AuthorityError> {
         let path = self.file(name);
-        std::fs::write(&path, text).map_err(|source| AuthorityError::File { path, source })
+        write_durably(&path, text.as_bytes(), 0o644)
+            .map_err(|source| AuthorityError::File { path, source })
     }
 
     fn write_private(&self, name: &str, text: &str) -> Result<(), AuthorityError> {
@@ -142,14 +143,30 @@ impl Authority {
     }
 }
 
-/// Writes a file that only its owner can read, and makes it durable.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes a file that only its owner can read: whole and on the disk, or not there.
+///
+/// # Errors
+/// The disk's.
+pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    write_durably(path, bytes, 0o600)
+}
+
+/// The name comes last, so that a power cut leaves the whole file or none: a name whose bytes were still in memory is an
+/// empty file afterwards, and a box with an empty certificate never serves again.
+fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(0o600)
-        .open(path)?;
+        .mode(mode)
+        .open(&new)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => std::fs::File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
 }

@@ -30,7 +30,7 @@ mod termination;
 mod token;
 
 pub use app_support::{dns, traffic};
-pub use authority::{Authority, AuthorityError};
+pub use authority::{Authority, AuthorityError, write_private};
 pub use caller::{Caller, Gate, REQUESTS_AT_ONCE, Scheme, authorize};
 pub use lifecycle::{run_operations, watch_instances};
 pub use mec_api::Problem;

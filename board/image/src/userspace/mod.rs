@@ -25,12 +25,11 @@ use crate::{inventory, sbom};
 
 /// Debian's name of the boxes' processors.
 const ARCHITECTURE: &str = "arm64";
-/// Our programs and where they go.
-pub const PROGRAMS: [(&str, &str); 5] = [
+/// Our programs and where they go. Not `edgectl`: it runs where the operator is, and nothing in a box would start it.
+pub const PROGRAMS: [(&str, &str); 4] = [
     ("edged", "usr/bin/edged"),
     ("edged-worker", "usr/bin/edged-worker"),
     ("edged-guardian", "usr/bin/edged-guardian"),
-    ("edgectl", "usr/bin/edgectl"),
     ("umec-init", "usr/lib/umec/umec-init"),
 ];
 
