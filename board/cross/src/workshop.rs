@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
-use board_forge::{Bind, Cache, DebianRoot, Inputs, run};
+use board_forge::{Bind, Cache, DebianRoot, Inputs, hold, run};
 
 /// What the programs are made of, and what therefore decides whether they have to be made anew.
 const SOURCES: [&str; 4] = ["Cargo.toml", "Cargo.lock", "edged", "mec-api"];
@@ -33,9 +33,7 @@ impl Workshop {
     /// Waits for whoever works in it, and brings the sources up to date.
     pub fn open(cache: &Cache) -> anyhow::Result<Self> {
         let folder = cache.workshop("cross")?;
-        let lock = File::create(folder.join("lock"))?;
-        lock.lock()
-            .with_context(|| format!("cannot lock {}", folder.display()))?;
+        let lock = hold(&folder.join("lock"), "sources")?;
         let shop = Self {
             checkout: checkout(),
             folder,
@@ -113,7 +111,7 @@ impl Workshop {
 }
 
 /// The folder of the whole repository.
-fn checkout() -> PathBuf {
+pub(crate) fn checkout() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()
 }

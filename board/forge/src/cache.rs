@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, bail};
 
+use crate::hold::hold;
 use crate::inputs::{self, Digest, Inputs};
 use crate::progress;
 
@@ -99,9 +100,7 @@ impl Cache {
         fs::create_dir_all(&kind).with_context(|| format!("cannot make {}", kind.display()))?;
         let path = kind.join(key.as_str());
         // Kept until this returns; the lock goes with the file.
-        let lock = File::create(kind.join(format!("{key}.lock")))?;
-        lock.lock()
-            .with_context(|| format!("cannot lock {}", path.display()))?;
+        let _lock = hold(&kind.join(format!("{key}.lock")), name)?;
         if path.exists() {
             match check_once(&path) {
                 Ok(()) => {

@@ -8,6 +8,7 @@
 mod cache;
 mod command;
 mod debs;
+mod hold;
 mod inputs;
 mod mirror;
 pub mod progress;
@@ -18,6 +19,7 @@ mod tools;
 pub use cache::{Cache, Made};
 pub use command::{output, run, shown};
 pub use debs::{Debs, Package, debs};
+pub use hold::hold;
 pub use inputs::{Digest, Inputs};
 pub use mirror::Mirror;
 pub use root::{Bind, DebianRoot, RootSpec};
