@@ -4,15 +4,25 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use board_forge::{Cache, Inputs, output, run};
+use board_forge::{Bind, Cache, Inputs, output, run};
 
 use crate::elf::{self, Linked};
 use crate::programs::CONFIG;
-use crate::workshop::Workshop;
+use crate::workshop::{Workshop, checkout};
 use crate::{Profile, root};
 
 /// Where the applications are, each in a folder with its package's name.
 const APPLICATIONS: &str = "tests/apps";
+/// How a program that needs no crate is compiled: as cargo compiles the others, and static.
+const LONE: [&str; 7] = [
+    "--edition=2024",
+    "--target=aarch64-unknown-linux-gnu",
+    "-Clinker=aarch64-linux-gnu-gcc",
+    "-Ctarget-feature=+crt-static",
+    "-Copt-level=s",
+    "-Cpanic=abort",
+    "-Cstrip=symbols",
+];
 
 /// Compiles an application of `tests/apps` for aarch64, unless it was compiled before, and says where it is.
 ///
@@ -49,4 +59,31 @@ pub fn application(cache: &Cache, package: &str) -> anyhow::Result<PathBuf> {
             .with_context(|| format!("cargo made no {}", program.display()))
     })?;
     Ok(made.join(package))
+}
+
+/// Compiles a program of `tests/apps` that is one file and needs no crate, so that nothing but this file decides whether
+/// it has to be made anew.
+///
+/// # Errors
+/// It does not compile.
+pub fn lone(cache: &Cache, name: &str) -> anyhow::Result<PathBuf> {
+    let root = root(cache)?;
+    let folder = checkout().join(APPLICATIONS).join(name);
+    let inputs = Inputs::new()
+        .file("source", &folder.join("main.rs"))?
+        .text("options", &LONE.join(" "))
+        .root("cross-root", &root);
+    let made = cache.step(name, &inputs, |out| {
+        let binds = [Bind::read(&folder, "/src"), Bind::write(out, "/work/out")];
+        let mut compile = root.command("/src", &binds, "rustc")?;
+        compile
+            .args(LONE)
+            .args(["--crate-name", &name.replace('-', "_")]);
+        run(compile.args(["-o", &format!("/work/out/{name}"), "main.rs"]))?;
+        let mut readelf = root.command("/work/out", &binds, "aarch64-linux-gnu-readelf")?;
+        readelf.args(["--wide", "--file-header", "--program-headers", "--dynamic"]);
+        elf::check(&output(readelf.arg(name))?, Linked::Static)
+            .with_context(|| format!("{name} is not fit for a box"))
+    })?;
+    Ok(made.join(name))
 }

@@ -19,7 +19,7 @@ use std::fs;
 
 use board_forge::Cache;
 
-pub use application::application;
+pub use application::{application, lone};
 pub use blackbox::{BlackBox, black_box};
 pub use elf::LIBRARIES;
 pub use programs::{Profile, Programs, programs};

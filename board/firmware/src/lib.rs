@@ -8,6 +8,7 @@
 //! [`qemu_aarch64`] gives the whole flash image of QEMU's virt machine, [`raspberry`] what a Raspberry Pi's own
 //! firmware starts. [`tamper()`] changes one bit of a stage in a copy of the flash image.
 
+mod application;
 mod certificates;
 mod fip;
 mod flash;
@@ -22,6 +23,7 @@ mod u_boot;
 mod verb;
 mod workshop;
 
+pub use application::{everybody_signs, signed_application};
 pub use flash::{Firmware, Measured, qemu_aarch64};
 pub use pi::{Pi, RaspberryFirmware, raspberry};
 pub use tamper::{Stage, tamper};

@@ -21,7 +21,7 @@ const IMAGES: [&str; 3] = [
     "tee-pageable_v2.bin",
 ];
 /// The public half of the key that comes with OP-TEE's source, whose private half everybody has.
-const DEFAULT_KEY: &str = "default_ta.der";
+pub(crate) const DEFAULT_KEY: &str = "default_ta.der";
 /// Bytes of a modulus of 4,096 bits.
 const MODULUS: usize = 512;
 /// What stands before it in a `SubjectPublicKeyInfo`: lengths, the algorithm's identifier, a zero (RFC 8017, A.1.1).

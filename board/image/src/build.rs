@@ -22,7 +22,7 @@ use crate::variables;
 
 /// The package with systemd-stub, and the stub in it.
 const STUB_PACKAGE: &str = "systemd-boot-efi";
-const STUB: &str = "usr/lib/systemd/boot/efi/linuxaa64.efi.stub";
+pub(crate) const STUB: &str = "usr/lib/systemd/boot/efi/linuxaa64.efi.stub";
 /// The zone's first label of a box that nobody has commissioned.
 const SITE: &str = "edge";
 
@@ -142,7 +142,14 @@ pub fn build(cache: &Cache, request: &Request) -> anyhow::Result<Image> {
             keys: &keys,
             tools: &tools,
         };
-        let uki = signing.uki(&stub, &kernel, &user_space, request.board)?;
+        let uki = signing.uki(&Parts {
+            stub: &stub.join(STUB),
+            kernel: &kernel.packed,
+            release: kernel.release.trim(),
+            initrd: &user_space.initrd,
+            command_line: &request.board.command_line(),
+            os_release: &fs::read_to_string(&user_space.os_release)?,
+        })?;
         let golden = foretell(&before, &uki)?;
         fs::write(out.join("umec.efi"), uki)?;
         fs::write(out.join("golden.json"), serde_json::to_vec_pretty(&golden)?)?;
@@ -229,7 +236,8 @@ fn before(
     })
 }
 
-fn stub(cache: &Cache, tools: &DebianRoot) -> anyhow::Result<Made> {
+/// systemd-stub.
+pub(crate) fn stub(cache: &Cache, tools: &DebianRoot) -> anyhow::Result<Made> {
     let package = debs(cache, &["trixie"], "arm64", &[STUB_PACKAGE])?;
     unpack(cache, tools, "stub", &package, STUB_PACKAGE)
 }
@@ -264,13 +272,13 @@ pub(crate) fn unpack(
 }
 
 /// Keys and the programs that use them.
-struct Signing<'a> {
-    keys: &'a Keys,
-    tools: &'a DebianRoot,
+pub(crate) struct Signing<'a> {
+    pub keys: &'a Keys,
+    pub tools: &'a DebianRoot,
 }
 
 impl Signing<'_> {
-    fn sign(&self, name: Name, message: &[u8]) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn sign(&self, name: Name, message: &[u8]) -> anyhow::Result<Vec<u8>> {
         let folder = tempfile::tempdir()?;
         let (from, to) = (
             folder.path().join("message"),
@@ -281,26 +289,14 @@ impl Signing<'_> {
         Ok(fs::read(to)?)
     }
 
-    fn uki(
-        &self,
-        stub: &Made,
-        kernel: &Kernel,
-        user_space: &UserSpace,
-        board: Board,
-    ) -> anyhow::Result<Vec<u8>> {
+    /// An image as the box's firmware and its data want it.
+    pub(crate) fn uki(&self, parts: &Parts) -> anyhow::Result<Vec<u8>> {
         let certificate = fs::read_to_string(self.keys.certificate(Name::Db))?;
         let certificate = pem(&certificate).context("the certificate of the key db is not PEM")?;
         let public = fs::read_to_string(self.keys.public(Name::PcrPolicy))?;
         uki::build(
             self.tools,
-            &Parts {
-                stub: &stub.join(STUB),
-                kernel: &kernel.packed,
-                release: kernel.release.trim(),
-                initrd: &user_space.initrd,
-                command_line: &board.command_line(),
-                os_release: &fs::read_to_string(&user_space.os_release)?,
-            },
+            parts,
             &Signatory {
                 certificate: &certificate,
                 sign: &|message| self.sign(Name::Db, message),

@@ -20,6 +20,7 @@ pub mod measure;
 pub mod pcr;
 pub mod pe;
 mod policy;
+mod probe;
 mod rpi;
 mod sbom;
 mod stub;
@@ -30,4 +31,5 @@ mod verb;
 
 pub use board::Board;
 pub use build::{Image, Pieces, Request, build};
+pub use probe::probe;
 pub use verb::{Options, run};

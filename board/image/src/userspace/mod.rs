@@ -4,7 +4,7 @@
 //! [`pick`] follows from what is kept to the shared libraries it needs; [`place`] puts everything into one tree with our
 //! files; [`pack`] makes the read-only root and the RAM root of it. Nothing is in the image that no list names.
 
-mod cpio;
+pub(crate) mod cpio;
 mod elf;
 mod generate;
 mod list;
