@@ -337,7 +337,7 @@ mod tests {
             .map(|line| line.split_whitespace().next().unwrap().parse().unwrap())
             .collect();
         let total = rows.pop().unwrap();
-        let written = 4 * PROGRAMS.len() as u64 + 7;
+        let written = 4 * u64::try_from(PROGRAMS.len()).unwrap() + 7;
         assert_eq!((total, rows.iter().sum::<u64>()), (written, written));
     }
 
