@@ -61,6 +61,10 @@ pub const TEST: &[Need] = &[
     ("libfaketime", "makes a node's clock jump"),
     ("mount", "small disks that fill up"),
     ("procps", "kill"),
+    (
+        "cryptsetup-bin",
+        "tries the recovery key on the data of a box",
+    ),
     ("python3-venv", "keeps the tests' Python programs apart"),
 ];
 

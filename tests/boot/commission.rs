@@ -71,7 +71,11 @@ pub fn the_box_takes_no_password(guest: &Guest) -> anyhow::Result<()> {
 }
 
 /// The operator's key goes in, the recovery key comes out.
-pub fn the_box_is_commissioned_with_openssh(guest: &Guest, ground: &Ground) -> anyhow::Result<()> {
+pub fn the_box_is_commissioned_with_openssh(
+    guest: &Guest,
+    ground: &Ground,
+    shown: &mut Option<String>,
+) -> anyhow::Result<()> {
     let answer = json(&guest.commission(&ground.parts.commissioning)?)?;
     let recovery = answer.get("recoveryKey").and_then(Value::as_str);
     let recovery = recovery.with_context(|| format!("there is no recovery key: {answer}"))?;
@@ -81,6 +85,7 @@ pub fn the_box_is_commissioned_with_openssh(guest: &Guest, ground: &Ground) -> a
         groups.len() == 8 && groups.iter().all(|group| group.len() == 8),
         "not a recovery key of systemd: {recovery}"
     );
+    *shown = Some(recovery.to_owned());
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use umec_tests::lab::programs;
 
 use crate::ground::Ground;
 use crate::report::{Report, case};
-use crate::{application, commission, console, outside, ports, trust};
+use crate::{application, commission, console, outside, ports, recovery, trust};
 
 /// Runs the lane; a copy of the box goes to the other lane when there is one.
 pub fn run(report: &Report, ground: &Ground, give: &Sender<Folder>) {
@@ -74,9 +74,15 @@ fn first(
         commission::a_fresh_box_does_nothing_but_be_commissioned(&guest, ground)
     );
     case!(report, commission::the_box_takes_no_password(&guest));
+    let mut recovery = None;
     case!(
         report,
-        commission::the_box_is_commissioned_with_openssh(&guest, ground)
+        commission::the_box_is_commissioned_with_openssh(&guest, ground, &mut recovery)
+    );
+    let recovery = recovery.as_deref();
+    case!(
+        report,
+        recovery::the_recovery_key_of_the_box_is_shown_once(&guest, recovery)
     );
     case!(
         report,
@@ -118,6 +124,12 @@ fn first(
         ports::the_box_answers_no_usual_question_over_udp(folder)
     );
     guest.machine.cut()?;
+    case!(
+        report,
+        recovery::the_recovery_key_opens_the_data_of_the_box_and_no_other_key_does(
+            folder, recovery
+        )
+    );
     Ok((pcrs, page.here))
 }
 
@@ -158,7 +170,12 @@ fn third(report: &Report, ground: &Ground, here: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn boot<'a>(ground: &Ground, folder: &'a Folder, changes: &Changes) -> anyhow::Result<Guest<'a>> {
+/// Starts a box and waits until it serves.
+pub fn boot<'a>(
+    ground: &Ground,
+    folder: &'a Folder,
+    changes: &Changes,
+) -> anyhow::Result<Guest<'a>> {
     let guest = Guest::start(&ground.root, folder, changes)?;
     match guest.outcome(&|| false)? {
         Outcome::Ready => Ok(guest),

@@ -12,10 +12,13 @@ mod good;
 mod ground;
 mod outside;
 mod ports;
+mod power;
+mod recovery;
 mod refusals;
 mod report;
 mod slots;
 mod trust;
+mod trusted;
 
 use std::process::ExitCode;
 use std::sync::mpsc;

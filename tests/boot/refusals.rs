@@ -13,7 +13,7 @@ use umec_tests::lab::programs;
 
 use crate::ground::Ground;
 use crate::report::{Report, case};
-use crate::slots;
+use crate::{power, slots, trusted};
 
 /// From its data to serving, a good box takes less than 10 s on this machine when nothing else runs, and was seen to take
 /// 35 s when much else did.
@@ -73,6 +73,19 @@ pub fn run(report: &Report, ground: &Ground, sealed: &Receiver<Folder>) {
         an_extension_that_nobody_signed_is_refused_by_umec_init(ground)
     );
     case!(report, the_command_says_who_refused_the_box(ground));
+    case!(
+        report,
+        trusted::a_trusted_application_signed_by_the_key_in_op_tees_source_is_refused_in_the_box(
+            ground
+        )
+    );
+    // The other lane's box is asked for all its ports meanwhile.
+    case!(
+        report,
+        power::a_new_box_that_loses_its_power_as_soon_as_it_is_ready_starts_again_and_is_commissioned(
+            ground
+        )
+    );
     // Each of the others is a copy of a box that has sealed its data.
     let good = sealed.recv().ok();
     let good = good.as_ref();

@@ -1,6 +1,6 @@
 //! The sealed key on the data partition: LUKS2's header (on-disk format 1.1.1).
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -16,12 +16,25 @@ const MAGIC: &[u8; 8] = b"LUKS\xba\xbe\x00\x02";
 const BINARY: usize = 4096;
 /// Longest header that the format allows.
 const HEADER: u64 = 4 << 20;
+/// Where cryptsetup begins a volume's data unless told otherwise: in front of it are both headers and all key slots.
+const FRONT: usize = 16 << 20;
 
 /// Flips a bit of the key slot that the TPM's token opens. (A bit of the header itself would be mended from its second
 /// copy.)
 pub fn flip(disk: &Path) -> anyhow::Result<()> {
     let start = disk::offset(disk, Partition::Data)?;
     flip_bit(disk, start + key_material(disk, start)?)
+}
+
+/// Writes the data partition's headers and key slots to a file, in which cryptsetup tries keys without a device.
+///
+/// # Errors
+/// The disk has no data partition, or the file cannot be written.
+pub fn copy_data_header(disk: &Path, to: &Path) -> anyhow::Result<()> {
+    let start = disk::offset(disk, Partition::Data)?;
+    let mut front = vec![0; FRONT];
+    File::open(disk)?.read_exact_at(&mut front, start)?;
+    fs::write(to, front).with_context(|| format!("cannot write {}", to.display()))
 }
 
 /// The middle of the slot's area, from the partition's start.

@@ -27,6 +27,8 @@ use crate::guest::{BOOT, Guest};
 use crate::machine::Changes;
 use crate::stage::{self, Stage};
 
+pub use luks::copy_data_header;
+
 /// On the console, it says that a way past the chain is open.
 pub const BYPASSED: &str = "UMEC-BYPASSED";
 /// Where the image has edged.
