@@ -40,7 +40,7 @@ pub use guest::{BOOT, Guest, Outcome};
 pub use machine::{Changes, Machine};
 pub use parts::Parts;
 pub use port::{Forward, Ports};
-pub use stage::{MOMENTS, READY, Stage, refusal};
+pub use stage::{HOST_KEY, MOMENTS, READY, Stage, refusal};
 
 /// Debian packages that the machine itself needs, and why.
 pub const NEEDS: &[(&str, &str)] = &[("openssh-client", "commissions a box and speaks with it")];
