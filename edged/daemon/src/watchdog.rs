@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::reconcile::{Mailbox, Message};
 use crate::snapshot::Reader;
 
-/// Longest wait for the wanted policy before READY: it takes milliseconds where the kernel takes it at all.
+/// Longest wait for the wanted policy and the broker before READY: they start beside us, and are there in milliseconds
+/// where they come at all.
 const SETTLING: Duration = Duration::from_secs(5);
 
 /// Says READY after the first picture of a seen world. Then feeds the watchdog, each time only after the reconciler has
@@ -18,8 +19,9 @@ pub async fn feed(mailbox: Mailbox, mut reader: Reader) {
     {
         return;
     }
-    // What was in force before a restart is again; where the kernel refuses it, /readyz says so and the rest goes on.
-    let settled = reader.wait_for(|now| now.settled);
+    // What was in force before a restart is again; where the kernel refuses it or the broker stays away, /readyz says so
+    // and the rest goes on.
+    let settled = reader.wait_for(|now| now.settled && now.broker.is_ok());
     let _ = tokio::time::timeout(SETTLING, settled).await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let Some(interval) = sd_notify::watchdog_enabled() else {

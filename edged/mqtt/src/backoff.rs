@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// The ceiling of the first wait: a broker that restarts is back in less.
-const FIRST: Duration = Duration::from_millis(500);
+/// The ceiling of the first wait: a broker on the same box that starts or restarts is there soon after.
+const FIRST: Duration = Duration::from_millis(100);
 /// The ceiling of every later wait: an operator who starts the broker sees edged connect within it.
 pub(crate) const CAP: Duration = Duration::from_secs(30);
 /// Doublings after which the ceiling exceeds [`CAP`].
-const DOUBLINGS_MAX: u32 = 6;
+const DOUBLINGS_MAX: u32 = 9;
 
 /// Counts failures in a row.
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ mod tests {
         for _ in 0..200 {
             let mut backoff = Backoff::default();
             for ceiling in [
-                500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000,
+                100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000,
             ] {
                 assert!(backoff.next() <= Duration::from_millis(ceiling));
             }
