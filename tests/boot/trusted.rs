@@ -14,7 +14,7 @@ const ANSWER: &str = "TEE-ANSWER ";
 const END: &str = "TEE-ASKED";
 const FAILED: &str = "TEE-FAILED";
 
-/// Results of GlobalPlatform's TEE client API.
+/// Results of the TEE client API.
 const SUCCESS: &str = "0x00000000";
 const ITEM_NOT_FOUND: &str = "0xffff0008";
 const SECURITY: &str = "0xffff000f";
