@@ -5,6 +5,7 @@
 //! it before it is used again. Programs run in a [`DebianRoot`]: a Debian of a known release in a folder, so that the
 //! machine's own compilers and libraries have no part in the result.
 
+mod both;
 mod cache;
 mod command;
 mod debs;
@@ -16,6 +17,7 @@ mod root;
 mod source;
 mod tools;
 
+pub use both::both;
 pub use cache::{Cache, Made};
 pub use command::{output, run, shown};
 pub use debs::{Debs, Package, debs};

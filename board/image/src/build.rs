@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use board_cross::{Profile, programs};
 use board_firmware::{Pi, qemu_aarch64, raspberry};
-use board_forge::{Bind, Cache, DebianRoot, Digest, Inputs, Made, debs, run, tools};
+use board_forge::{Bind, Cache, DebianRoot, Digest, Inputs, Made, both, debs, run, tools};
 use board_kernel::Kernel;
 use board_keys::{Keys, Name};
 
@@ -111,20 +111,28 @@ struct Before {
 /// # Errors
 /// What a step says.
 pub fn build(cache: &Cache, request: &Request) -> anyhow::Result<Image> {
-    let keys = match &request.keys {
-        Some(folder) => Keys::open(folder)?,
-        None => Keys::development(cache)?,
-    };
-    let tools = tools(cache)?;
     let profile = if request.release {
         Profile::Ship
     } else {
         Profile::Board
     };
-    let programs = programs(cache, profile)?;
-    let kernel = board_kernel::build(cache)?;
+    let (ours, theirs) = (cache.clone(), cache.clone());
+    let (board, folder) = (request.board, request.keys.clone());
+    let (programs, (keys, tools, kernel, before)) = both(
+        move || programs(&ours, profile),
+        move || {
+            let cache = &theirs;
+            let keys = match &folder {
+                Some(folder) => Keys::open(folder)?,
+                None => Keys::development(cache)?,
+            };
+            let tools = tools(cache)?;
+            let kernel = board_kernel::build(cache)?;
+            let before = before(cache, &tools, &keys, board, &kernel)?;
+            Ok((keys, tools, kernel, before))
+        },
+    )?;
     let user_space = userspace(cache, &programs.made.path, &settings(request.board, &keys)?)?;
-    let before = before(cache, &tools, &keys, request.board, &kernel)?;
     let stub = stub(cache, &tools)?;
     let inputs = Inputs::new()
         .text("recipe", RECIPE)
