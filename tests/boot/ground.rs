@@ -25,16 +25,19 @@ pub struct Ground {
     pub parts: Parts,
     /// An archive with the image of an application for 64-bit ARM.
     pub archive: PathBuf,
+    /// An image that asks the box's OP-TEE whom it takes.
+    pub probe: PathBuf,
     /// For everything else.
     pub folder: TempDir,
 }
 
 impl Ground {
-    /// Builds all of it, or takes it from the cache.
+    /// Builds all of it, or takes it from the cache. Whatever needs the network is made here: no test has one.
     pub fn build() -> anyhow::Result<Self> {
         let cache = Cache::open()?;
         let parts = Parts::build(&cache)?;
         let root = tools(&cache)?;
+        let probe = board_image::probe(&cache, &parts.keys)?;
         let folder = tempfile::tempdir()?;
         let archive = archive(&cache, folder.path())?;
         Ok(Self {
@@ -42,6 +45,7 @@ impl Ground {
             root,
             parts,
             archive,
+            probe,
             folder,
         })
     }

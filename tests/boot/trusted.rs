@@ -35,9 +35,8 @@ const ANSWERS: [(&str, &str); 6] = [
 pub fn a_trusted_application_signed_by_the_key_in_op_tees_source_is_refused_in_the_box(
     ground: &Ground,
 ) -> anyhow::Result<()> {
-    let image = board_image::probe(&ground.cache, &ground.parts.keys)?;
     let folder = Folder::open(None)?;
-    Disk::default().write(&ground.root, &folder.disk(), &fs::read(image)?)?;
+    Disk::default().write(&ground.root, &folder.disk(), &fs::read(&ground.probe)?)?;
     folder.furnish(&ground.parts)?;
     let changes = Changes {
         once: true,
