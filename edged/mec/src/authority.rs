@@ -153,7 +153,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 /// The name comes last, so that a power cut leaves the whole file or none: a name whose bytes were still in memory is an
 /// empty file afterwards, and a box with an empty certificate never serves again.
-fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+pub(crate) fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let mut file = std::fs::OpenOptions::new()

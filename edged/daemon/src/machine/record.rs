@@ -1,8 +1,7 @@
 //! Who commissioned the box, and for where: written once, in an order that a power cut cannot break.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use edged_config::Config;
@@ -112,7 +111,7 @@ impl Record {
             .authorized_keys
             .clone()
             .unwrap_or_else(|| folder.join("authorized_keys"));
-        replace(&allowed, keys.as_bytes()).map_err(failed(&allowed))?;
+        edged_mec::write_private(&allowed, keys.as_bytes()).map_err(failed(&allowed))?;
         if self.site.as_str() != config.node.site {
             // Certificates name the site; nobody knows those of a box without operators, so new ones cost nothing.
             let made = prepare::tls_folder(config).join("server.pem");
@@ -128,26 +127,8 @@ impl Record {
             path: path.clone(),
             source,
         })?;
-        replace(&path, &text).map_err(failed(&path))
+        edged_mec::write_private(&path, &text).map_err(failed(&path))
     }
-}
-
-/// Puts a whole new file in the place of an old one, durably.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let aside = path.with_extension("new");
-    let mut options = fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&aside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
-    // The rename itself is durable only with the folder.
-    path.parent()
-        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]

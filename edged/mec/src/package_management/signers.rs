@@ -14,6 +14,7 @@ use super::PackageManagement;
 use super::arrival::hex;
 use super::folder::disk;
 use crate::Platform;
+use crate::authority::write_durably;
 
 /// Certificates of signers at once: more would be a public key infrastructure, and that has one root.
 pub const SIGNERS: usize = 64;
@@ -129,7 +130,9 @@ impl<P: Platform> PackageManagement<P> {
                 "{SIGNERS} signers are trusted already; trust the authority that issued them"
             )));
         }
-        write(&self.mec().facts.signers, &path, pem).map_err(|error| disk(&error))?;
+        fs::create_dir_all(&self.mec().facts.signers)
+            .and_then(|()| write_durably(&path, pem.as_bytes(), 0o644))
+            .map_err(|error| disk(&error))?;
         Ok(TrustedSigner {
             name: name.to_owned(),
             fingerprints: fingerprints(pem),
@@ -150,16 +153,4 @@ impl<P: Platform> PackageManagement<P> {
             }
         })
     }
-}
-
-/// Writes a file whole or not at all.
-fn write(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
-    use io::Write as _;
-    fs::create_dir_all(folder)?;
-    let part = path.with_extension("part");
-    let mut file = fs::File::create(&part)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&part, path)?;
-    fs::File::open(folder)?.sync_all()
 }
