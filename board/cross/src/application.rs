@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use board_forge::{Bind, Cache, Inputs, output, run};
+use board_forge::{Bind, Cache, Inputs, run};
 
 use crate::elf::{self, Linked};
 use crate::programs::CONFIG;
@@ -49,10 +49,7 @@ pub fn application(cache: &Cache, package: &str) -> anyhow::Result<PathBuf> {
             .args(["--profile", profile, "--package", package, "--bin", package])
             .args(["--", "-C", "target-feature=+crt-static"]))?;
         let path = format!("/work/target/aarch64-unknown-linux-gnu/{profile}/{package}");
-        let mut readelf = shop.command(&root, "aarch64-linux-gnu-readelf")?;
-        readelf.args(["--wide", "--file-header", "--program-headers", "--dynamic"]);
-        elf::check(&output(readelf.arg(path))?, Linked::Static)
-            .with_context(|| format!("{package} is not fit for an image"))?;
+        elf::look(shop.command(&root, elf::READER)?, &path, Linked::Static)?;
         let program = shop.target(profile).join(package);
         fs::copy(&program, out.join(package))
             .map(drop)
@@ -80,10 +77,8 @@ pub fn lone(cache: &Cache, name: &str) -> anyhow::Result<PathBuf> {
             .args(LONE)
             .args(["--crate-name", &name.replace('-', "_")]);
         run(compile.args(["-o", &format!("/work/out/{name}"), "main.rs"]))?;
-        let mut readelf = root.command("/work/out", &binds, "aarch64-linux-gnu-readelf")?;
-        readelf.args(["--wide", "--file-header", "--program-headers", "--dynamic"]);
-        elf::check(&output(readelf.arg(name))?, Linked::Static)
-            .with_context(|| format!("{name} is not fit for a box"))
+        let readelf = root.command("/work/out", &binds, elf::READER)?;
+        elf::look(readelf, name, Linked::Static)
     })?;
     Ok(made.join(name))
 }

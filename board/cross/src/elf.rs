@@ -1,6 +1,9 @@
 //! What a program asks of the system it runs on, and how hard it is to attack, as readelf tells it.
 
-use anyhow::bail;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use board_forge::output;
 
 /// Shared libraries that the image carries for our programs, and Debian's package of each.
 pub const LIBRARIES: [(&str, &str); 5] = [
@@ -20,10 +23,21 @@ pub(crate) enum Linked {
     Static,
 }
 
+/// The reader of programs in the cross root.
+pub(crate) const READER: &str = "aarch64-linux-gnu-readelf";
+/// What is asked of it.
+const WORDS: [&str; 4] = ["--wide", "--file-header", "--program-headers", "--dynamic"];
+
+/// Has a root's readelf look at a program, and checks what it says.
+pub(crate) fn look(mut readelf: Command, program: &str, linked: Linked) -> anyhow::Result<()> {
+    check(&output(readelf.args(WORDS).arg(program))?, linked)
+        .with_context(|| format!("{program} is not fit for a box"))
+}
+
 /// Checks what `readelf --wide --file-header --program-headers --dynamic` says of a program: code for aarch64, tables of
 /// addresses that cannot be written, no stack that can be executed, and only libraries that are there. A shared one is
 /// also at an address that the kernel chooses; rustc cannot make a static one so for this target.
-pub(crate) fn check(text: &str, linked: Linked) -> anyhow::Result<()> {
+fn check(text: &str, linked: Linked) -> anyhow::Result<()> {
     require(text, "AArch64", "it is not compiled for aarch64")?;
     require(text, "GNU_RELRO", "its relocations stay writable")?;
     if executable_stack(text) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use board_forge::{Cache, DebianRoot, Made, output, run};
+use board_forge::{Cache, DebianRoot, Made, run};
 use clap::ValueEnum;
 
 use crate::elf::{self, Linked};
@@ -114,16 +114,7 @@ fn compile(shop: &Workshop, root: &DebianRoot, profile: Profile) -> anyhow::Resu
                 "/work/target/aarch64-unknown-linux-gnu/{}/{name}",
                 profile.name()
             );
-            let mut readelf = shop.command(root, "aarch64-linux-gnu-readelf")?;
-            readelf.args([
-                "--wide",
-                "--file-header",
-                "--program-headers",
-                "--dynamic",
-                &path,
-            ]);
-            elf::check(&output(&mut readelf)?, linked)
-                .with_context(|| format!("{name} is not fit for the image"))?;
+            elf::look(shop.command(root, elf::READER)?, &path, linked)?;
         }
     }
     Ok(())

@@ -96,6 +96,7 @@ fn download(out: &Path, suites: &[&str], architecture: &str, names: &[&str]) -> 
     let Some(default) = suites.first() else {
         bail!("no suite was named");
     };
+    // By itself apt is content with what it has of yesterday, or with nothing, where a mirror does not answer.
     fs::write(
         at("apt.conf"),
         format!(
@@ -105,7 +106,8 @@ fn download(out: &Path, suites: &[&str], architecture: &str, names: &[&str]) -> 
              Dir::Cache \"{state}\";\nDir::Cache::archives \"{archives}\";\n\
              APT::Architecture \"{architecture}\";\nAPT::Architectures {{ \"{architecture}\"; }};\n\
              APT::Default-Release \"{default}\";\nAPT::Install-Recommends \"false\";\n\
-             APT::Sandbox::User \"root\";\nAcquire::Languages \"none\";\n",
+             APT::Sandbox::User \"root\";\nAcquire::Languages \"none\";\n\
+             APT::Update::Error-Mode \"any\";\n",
             sources = at("sources.list").display(),
             parts = at("parts").display(),
             none = at("no-preferences").display(),
@@ -123,8 +125,7 @@ fn download(out: &Path, suites: &[&str], architecture: &str, names: &[&str]) -> 
             .args(arguments);
         run(&mut command)
     };
-    // By itself it is content with what it has of yesterday, or with nothing, where a mirror does not answer.
-    apt(&["update", "-q", "-o", "APT::Update::Error-Mode=any"])?;
+    apt(&["update", "-q"])?;
     let mut words = vec!["install", "-q", "-y", "--download-only"];
     words.extend(names);
     apt(&words)?;
