@@ -19,7 +19,11 @@ pub const BUILD: &[Need] = &[
     ("gcc", "links the programs and compiles SQLite and ring"),
     ("libc6-dev", "headers and the static C library"),
     ("libseccomp-dev", "system call filters of containers"),
-    ("pkg-config", "finds libseccomp"),
+    (
+        "libtss2-dev",
+        "the TPM's software stack, which edged asks the TPM with",
+    ),
+    ("pkg-config", "finds libseccomp and libtss2"),
 ];
 
 /// To make anything of a box.
@@ -34,6 +38,8 @@ pub const HOST: &[Need] = &[
     ),
     ("ca-certificates", "the authorities of public registries"),
     ("openssh-client", "makes the operator's key"),
+    ("swtpm", "the node's TPM"),
+    ("libtss2-tcti-swtpm0", "how edged reaches it"),
 ];
 
 /// To keep images as others do.
@@ -61,6 +67,10 @@ pub const TEST: &[Need] = &[
     ("libfaketime", "makes a node's clock jump"),
     ("mount", "small disks that fill up"),
     ("procps", "kill"),
+    (
+        "tpm2-tools",
+        "quotes and checks in ways that are not ours",
+    ),
     (
         "cryptsetup-bin",
         "tries the recovery key on the data of a box",

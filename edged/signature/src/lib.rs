@@ -1,0 +1,1 @@
+//! Signatures of container images (cosign, keyed), verified offline.
