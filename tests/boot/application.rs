@@ -9,7 +9,7 @@ use board::process;
 use board_image::Board;
 use board_qemu::Guest;
 
-use crate::ground::{Ground, IMAGE, PAGE};
+use umec_tests::ground::{Ground, IMAGE, PAGE};
 
 /// Port of the box that leads to the application.
 pub const PUBLISHED: u16 = 8081;

@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use board_qemu::{Door, Guest, is_refused_key};
 use serde_json::Value;
 
-use crate::ground::Ground;
+use umec_tests::ground::Ground;
 
 fn sentence(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()

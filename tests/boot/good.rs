@@ -8,9 +8,10 @@ use board_node::port::free_port;
 use board_qemu::{Changes, Folder, Forward, Guest, Outcome, tamper};
 use umec_tests::lab::programs;
 
-use crate::ground::Ground;
-use crate::report::{Report, case};
 use crate::{application, commission, console, outside, ports, recovery, trust};
+use umec_tests::case;
+use umec_tests::ground::Ground;
+use umec_tests::report::Report;
 
 /// Runs the lane; a copy of the box goes to the other lane when there is one.
 pub fn run(report: &Report, ground: &Ground, give: &Sender<Folder>) {

@@ -3,19 +3,17 @@
 //! For: the chain from the root of trust to a page that an application serves, and everything that it must refuse.
 //! Refuses: to look inside the box. Boxes are dear (a boot takes half a minute), so tests share them, in two lanes
 //! with one box each: [`good`] has one that is used, cut off and started again; [`refusals`] has one after the other
-//! that was tampered with. That is no order that a test harness knows, so this target has its own ([`report`]).
+//! that was tampered with. That is no order that a test harness knows, so this target has its own ([`umec_tests::report`]).
 
 mod application;
 mod commission;
 mod console;
 mod good;
-mod ground;
 mod outside;
 mod ports;
 mod power;
 mod recovery;
 mod refusals;
-mod report;
 mod slots;
 mod trust;
 mod trusted;
@@ -23,11 +21,11 @@ mod trusted;
 use std::process::ExitCode;
 use std::sync::mpsc;
 
-use ground::Ground;
-use report::Report;
+use umec_tests::ground::Ground;
+use umec_tests::report::Report;
 
 fn main() -> ExitCode {
-    let report = Report::begin();
+    let report = Report::begin("boot", &["boot", "box", "refused"]);
     if let Err(error) = lanes(&report) {
         report.case("everything_that_a_box_is_made_of_is_built", || Err(error));
     }

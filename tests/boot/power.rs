@@ -7,8 +7,8 @@ use board::client::until;
 use board_qemu::{BOOT, Changes, Folder, Guest, HOST_KEY, Heard, READY};
 
 use crate::good::boot;
-use crate::ground::Ground;
 use crate::{commission, outside};
+use umec_tests::ground::Ground;
 
 /// What the box says of its data on its first start, and on every other (edged/init).
 const FORMATTED: &str = "DATA-FORMATTED";

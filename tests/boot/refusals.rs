@@ -11,9 +11,10 @@ use board_qemu::{Folder, Guest, Heard, Outcome, READY, Stage};
 use serde_json::Value;
 use umec_tests::lab::programs;
 
-use crate::ground::Ground;
-use crate::report::{Report, case};
 use crate::{power, slots, trusted};
+use umec_tests::case;
+use umec_tests::ground::Ground;
+use umec_tests::report::Report;
 
 /// From its data to serving, a good box takes less than 10 s on this machine when nothing else runs, and was seen to take
 /// 35 s when much else did.

@@ -5,9 +5,9 @@ use board_image::measure::differences;
 use board_qemu::tamper::{BYPASSED, fall_back};
 use board_qemu::{Changes, Folder, Guest, Outcome};
 
-use crate::ground::Ground;
 use crate::refusals::copy;
 use crate::trust;
+use umec_tests::ground::Ground;
 
 /// Everything that U-Boot was asked to start is in this register, whether it did or not.
 const STARTED: u8 = 4;

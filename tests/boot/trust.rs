@@ -9,7 +9,7 @@ use board_image::measure::{differences, events, explains};
 use board_image::pcr::{Event, Value};
 use board_qemu::{BOOT, Guest, Heard, READY};
 
-use crate::ground::Ground;
+use umec_tests::ground::Ground;
 
 /// The register that the box extends by its own phases.
 const PHASE: u8 = 11;

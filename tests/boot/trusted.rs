@@ -7,7 +7,7 @@ use anyhow::{bail, ensure};
 use board_image::disk::Disk;
 use board_qemu::{BOOT, Changes, Folder, Guest, Heard};
 
-use crate::ground::Ground;
+use umec_tests::ground::Ground;
 
 /// What PID 1 of the image says: `tests/apps/ask-tee`.
 const ANSWER: &str = "TEE-ANSWER ";

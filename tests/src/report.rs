@@ -10,6 +10,9 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Report {
     begun: Instant,
+    /// Name of the target, and words of which one is in each name of its tests.
+    target: &'static str,
+    words: &'static [&'static str],
     /// What a name must contain, where `cargo test` was given a word.
     wanted: Option<String>,
     counts: Mutex<Counts>,
@@ -23,11 +26,14 @@ struct Counts {
 }
 
 impl Report {
-    /// Nothing yet. Options of libtest are passed over; a word chooses tests, as there.
-    pub fn begin() -> Self {
+    /// Nothing yet. Options of libtest are passed over; a word chooses tests, as there. `words`: one of them is in the
+    /// name of each test of this target.
+    pub fn begin(target: &'static str, words: &'static [&'static str]) -> Self {
         let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
         Self {
             begun: Instant::now(),
+            target,
+            words,
             wanted,
             counts: Mutex::default(),
         }
@@ -36,15 +42,13 @@ impl Report {
     /// Whether no test of this target was asked for. A word of `cargo test` goes to every target of the workspace.
     pub fn skips_everything(&self) -> bool {
         self.wanted.as_ref().is_some_and(|word| {
-            !["boot", "box", "refused"]
-                .iter()
-                .any(|part| word.contains(part))
+            word != self.target && !self.words.iter().any(|part| word.contains(part))
         })
     }
 
     /// Whether a test was asked for.
     pub fn wants(&self, name: &str) -> bool {
-        let wanted = self.wanted.as_deref().filter(|word| *word != "boot");
+        let wanted = self.wanted.as_deref().filter(|word| *word != self.target);
         wanted.is_none_or(|word| name.contains(word))
     }
 
@@ -98,6 +102,7 @@ impl Report {
 }
 
 /// Runs a test whose name is its function's.
+#[macro_export]
 macro_rules! case {
     ($report:expr, $module:ident :: $name:ident ( $($word:expr),* )) => {
         $report.case(stringify!($name), || $module::$name($($word),*))
@@ -106,4 +111,3 @@ macro_rules! case {
         $report.case(stringify!($name), || $name($($word),*))
     };
 }
-pub(crate) use case;
