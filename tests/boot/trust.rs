@@ -38,7 +38,7 @@ pub fn log(guest: &Guest) -> anyhow::Result<Vec<Event>> {
     let mut ask = guest.door()?.ssh(&["trust", "log"]);
     let answer = ask.stdin(Stdio::null()).output()?;
     ensure!(answer.status.success(), "the box has no log");
-    events(&answer.stdout)
+    Ok(events(&answer.stdout)?)
 }
 
 /// Every event of the log is one that the build foretold, none is missing, and together they give the registers.
@@ -62,7 +62,7 @@ pub fn everything_that_the_box_measured_was_foretold_by_the_build(
         );
     }
     let phases = PHASES.map(|phase| Event::of(PHASE, phase, phase.as_bytes()));
-    explains(&log, &phases, registers)
+    Ok(explains(&log, &phases, registers)?)
 }
 
 /// The same box, the same values.

@@ -13,7 +13,7 @@ use board_keys::{Keys, Name};
 use crate::authenticode::Signatory;
 use crate::board::Board;
 use crate::disk::{self, Disk};
-use crate::golden::{Chain, Golden};
+use crate::golden::{self, Chain, Golden};
 use crate::pcr::Event;
 use crate::rpi::Card;
 use crate::uki::{self, Parts, PolicyKey};
@@ -185,6 +185,7 @@ const RECIPE: &str = concat!(
     include_str!("authenticode.rs"),
     include_str!("disk.rs"),
     include_str!("golden.rs"),
+    include_str!("../../../edged/evidence/src/golden.rs"),
     include_str!("policy.rs"),
     include_str!("stub.rs"),
     include_str!("uki.rs"),
@@ -323,7 +324,7 @@ fn foretell(before: &Before, uki: &[u8]) -> anyhow::Result<Golden> {
         Medium::Disk => Some(Disk::default().measured()),
         Medium::Card(_) => None,
     };
-    Golden::of(&Chain {
+    golden::foretell(&Chain {
         firmware: &before.measured,
         keys: &variables::read(&fs::read(&before.seed)?)?,
         boot: &disk::boot_variables()?,

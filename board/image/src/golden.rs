@@ -4,20 +4,15 @@
 //! the device tree (QEMU makes it from its own command line; TF-A, OP-TEE and U-Boot each change it on the way), the boot
 //! entry that U-Boot makes by itself of the disk that it finds, and U-Boot's version where no stage before it measures it.
 
-use std::collections::BTreeMap;
-
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
+pub use edged_evidence::golden::{Expected, Golden, PHASES, Register};
 
 use crate::authenticode;
-use crate::pcr::{Event, REGISTERS, Value};
+use crate::pcr::{Event, Value};
 use crate::pe::Pe;
 use crate::stub;
 use crate::variables::{self, Variable};
 
-/// What the box puts into PCR 11 on its way, in systemd's words (systemd-pcrphase.service): the data partition opens in
-/// the first phase alone.
-pub const PHASES: [&str; 2] = ["enter-initrd", "leave-initrd"];
 /// What firmware measures between what it is and what it starts (PFP, `EV_SEPARATOR`).
 const SEPARATOR: [u8; 4] = [0; 4];
 const SEPARATED: u8 = 8;
@@ -29,36 +24,6 @@ const EXITED: &str = "Exit Boot Services Returned with Success";
 const DEVICE_TREE: &str = "DTB DATA";
 const OWN_ENTRY: &str = "Boot0000";
 const VERSION: &str = "version of the firmware";
-
-/// What the build foretells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Golden {
-    /// By number.
-    pub registers: BTreeMap<u8, Register>,
-}
-
-/// One register.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Register {
-    /// What it holds in the running box; nothing when an event cannot be foretold.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub value: Option<Value>,
-    /// Why there is no value.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub why_not: Option<String>,
-    /// What the firmware measures into it, in order.
-    pub events: Vec<Expected>,
-}
-
-/// An event as it is foretold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Expected {
-    /// What is measured.
-    pub name: String,
-    /// Its hash; nothing when only the machine knows it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub digest: Option<Value>,
-}
 
 /// What boots.
 #[derive(Debug, Clone, Copy)]
@@ -75,86 +40,39 @@ pub struct Chain<'a> {
     pub partitions: Option<&'a [u8]>,
 }
 
-impl Golden {
-    /// Foretells the registers.
-    ///
-    /// # Errors
-    /// The image is not one of ours: a section is missing.
-    pub fn of(chain: &Chain) -> anyhow::Result<Self> {
-        let image = Pe::parse(chain.uki)?;
-        let kernel = image
-            .section(".linux")
-            .context("the unified kernel image has no kernel")?;
-        let mut events = firmware(chain.firmware);
-        events.extend(secure_boot(chain.keys));
-        events.push(application(1, chain.uki)?);
-        events.push(machine(1, DEVICE_TREE));
-        events.extend(boot_manager(chain.boot));
-        events.push(text(4, CALLING));
-        let table = chain
-            .partitions
-            .map(|table| Event::of(5, "partition table", table));
-        events.extend(table.map(known));
-        events.extend((0..SEPARATED).map(|pcr| known(Event::of(pcr, "separator", &SEPARATOR))));
-        events.extend(stub::sections(&image).into_iter().map(known));
-        events.push(application(2, kernel)?);
-        events.extend(kernel_inputs(&image));
-        events.extend([EXIT, EXITED].map(|what| text(5, what)));
-        Ok(Self::from_events(&events))
-    }
-
-    fn from_events(events: &[(u8, Expected)]) -> Self {
-        let registers = (0..REGISTERS).map(|pcr| {
-            let events: Vec<Expected> = events
-                .iter()
-                .filter(|(register, _)| *register == pcr)
-                .map(|(_, expected)| expected.clone())
-                .collect();
-            (pcr, Register::of(pcr, events))
-        });
-        Self {
-            registers: registers.collect(),
-        }
-    }
-}
-
-impl Register {
-    fn of(pcr: u8, events: Vec<Expected>) -> Self {
-        let unknown: Vec<&str> = events
-            .iter()
-            .filter(|event| event.digest.is_none())
-            .map(|event| event.name.as_str())
-            .collect();
-        let why_not = (!unknown.is_empty())
-            .then(|| format!("only the machine knows these: {}", unknown.join(", ")));
-        let phases = PHASES
-            .iter()
-            .filter(|_| pcr == 11)
-            .map(|phase| Value::of(phase.as_bytes()));
-        let value = events.iter().filter_map(|event| event.digest).chain(phases);
-        let value = value.fold(Value::default(), Value::extended);
-        Self {
-            value: why_not.is_none().then_some(value),
-            why_not,
-            events,
-        }
-    }
+/// Foretells the registers.
+///
+/// # Errors
+/// The image is not one of ours: a section is missing.
+pub fn foretell(chain: &Chain) -> anyhow::Result<Golden> {
+    let image = Pe::parse(chain.uki)?;
+    let kernel = image
+        .section(".linux")
+        .context("the unified kernel image has no kernel")?;
+    let mut events = firmware(chain.firmware);
+    events.extend(secure_boot(chain.keys));
+    events.push(application(1, chain.uki)?);
+    events.push(machine(1, DEVICE_TREE));
+    events.extend(boot_manager(chain.boot));
+    events.push(text(4, CALLING));
+    let table = chain
+        .partitions
+        .map(|table| Event::of(5, "partition table", table));
+    events.extend(table.map(known));
+    events.extend((0..SEPARATED).map(|pcr| known(Event::of(pcr, "separator", &SEPARATOR))));
+    events.extend(stub::sections(&image).into_iter().map(known));
+    events.push(application(2, kernel)?);
+    events.extend(kernel_inputs(&image));
+    events.extend([EXIT, EXITED].map(|what| text(5, what)));
+    Ok(Golden::from_events(&events))
 }
 
 fn known(event: Event) -> (u8, Expected) {
-    let expected = Expected {
-        name: event.name,
-        digest: Some(event.digest),
-    };
-    (event.pcr, expected)
+    (event.pcr, event.into())
 }
 
 fn machine(pcr: u8, name: &str) -> (u8, Expected) {
-    let expected = Expected {
-        name: name.to_owned(),
-        digest: None,
-    };
-    (pcr, expected)
+    (pcr, Expected::of_the_machine(name))
 }
 
 /// A text that is measured as it is.
@@ -228,30 +146,6 @@ fn kernel_inputs(image: &Pe) -> [(u8, Expected); 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn value(events: &[(u8, Expected)], pcr: u8) -> Option<Value> {
-        Golden::from_events(events).registers[&pcr].value
-    }
-
-    #[test]
-    fn the_register_of_the_device_tree_has_no_value_and_says_why() {
-        let order = known(Event::of(1, "BootOrder", b"1"));
-        let golden = Golden::from_events(&[machine(1, DEVICE_TREE), order]);
-        let register = &golden.registers[&1];
-        assert!(register.value.is_none());
-        assert!(register.why_not.as_ref().unwrap().ends_with(": DTB DATA"));
-        assert_eq!(register.events[1].digest, Some(Value::of(b"1")));
-    }
-
-    #[test]
-    fn register_11_is_foretold_as_the_running_box_has_it() {
-        let zero = Value::default();
-        let after = zero
-            .extended(Value::of(b"enter-initrd"))
-            .extended(Value::of(b"leave-initrd"));
-        assert_eq!(value(&[], 11), Some(after));
-        assert_eq!(value(&[], 12), Some(zero));
-    }
 
     #[test]
     fn a_key_that_is_not_set_is_measured_as_empty() {
