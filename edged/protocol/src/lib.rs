@@ -1,4 +1,4 @@
-//! The typed frames between edged, its worker and its guardian.
+//! The typed frames between edged, its worker, its guardian and umec-slot.
 //!
 //! One frame is one JSON object on one line: `{"command": "...", "data": ..., "id": N}`. A request carries an `id` that
 //! its reply repeats; an event has none. Nothing in a frame assumes that both ends share a machine: containers,
@@ -12,6 +12,7 @@ pub mod client;
 pub mod frame;
 pub mod guardian;
 pub mod secret;
+pub mod slot;
 pub mod worker;
 
 pub use frame::{FRAME_MAX, Frame, FrameError, Refusal, decode, encode};
