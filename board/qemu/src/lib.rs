@@ -37,7 +37,7 @@ pub use console::{Console, Heard, Line};
 pub use door::{Door, is_refused_key};
 pub use folder::Folder;
 pub use guest::{BOOT, Guest, Outcome};
-pub use machine::{Changes, Machine};
+pub use machine::{Changes, Machine, Power};
 pub use parts::Parts;
 pub use port::{Forward, Ports};
 pub use stage::{HOST_KEY, MOMENTS, READY, Stage, refusal};

@@ -33,11 +33,20 @@ pub struct Changes {
     pub once: bool,
 }
 
+/// How the power goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Box and TPM stop wherever they are.
+    Torn,
+    /// QEMU ends by itself, so that the TPM has its state in order.
+    Orderly,
+}
+
 /// A box that is switched on. Dropped, it loses its power.
 #[derive(Debug)]
 pub struct Machine {
     qemu: Child,
-    _tpm: Tpm,
+    tpm: Tpm,
     /// What it says.
     pub console: Console,
     /// Where its ports are.
@@ -86,7 +95,7 @@ impl Machine {
         let mut machine = Self {
             console: Console::listen(from, &folder.console())?,
             qemu,
-            _tpm: tpm,
+            tpm,
             ports,
         };
         match machine.console.wait(FIRST_LINE, &|| false, |line| {
@@ -127,12 +136,24 @@ impl Machine {
         self.end()
     }
 
+    /// Takes the power away from a box that others use at this moment; [`Machine::cut`] follows.
+    ///
+    /// # Errors
+    /// The processes cannot be ended.
+    pub fn take_power(&self, how: Power) -> anyhow::Result<()> {
+        match how {
+            Power::Torn => {
+                signal(&self.qemu, Signal::KILL)?;
+                self.tpm.kill()
+            }
+            Power::Orderly => signal(&self.qemu, Signal::TERM),
+        }
+    }
+
     fn end(&mut self) -> anyhow::Result<()> {
-        if self.qemu.try_wait()?.is_none()
-            && let Some(pid) = i32::try_from(self.qemu.id()).ok().and_then(Pid::from_raw)
-        {
+        if self.qemu.try_wait()?.is_none() {
             // SIGTERM, so that QEMU leaves its TPM in order.
-            kill_process(pid, Signal::TERM).context("cannot end QEMU")?;
+            signal(&self.qemu, Signal::TERM)?;
         }
         self.qemu.wait()?;
         self.console.finish();
@@ -146,6 +167,13 @@ impl Drop for Machine {
             eprintln!("board: {error:#}");
         }
     }
+}
+
+/// Tells a process that nobody has waited for yet, so that its number is still its own.
+pub(crate) fn signal(process: &Child, signal: Signal) -> anyhow::Result<()> {
+    let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.context("a process without a number")?;
+    kill_process(pid, signal).context("cannot end a process of the box")
 }
 
 /// Has QEMU write the device tree of this hardware to a file, and end.

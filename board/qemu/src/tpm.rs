@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use board_forge::{DebianRoot, run};
+use rustix::process::Signal;
 
 use crate::folder::{Folder, INSIDE};
+use crate::machine::signal;
 
 /// Longest start.
 const START: Duration = Duration::from_secs(20);
@@ -62,6 +64,16 @@ impl Tpm {
             std::thread::sleep(LOOK);
         }
         Ok(tpm)
+    }
+}
+
+impl Tpm {
+    /// Stops it wherever it is.
+    ///
+    /// # Errors
+    /// It cannot be signalled.
+    pub fn kill(&self) -> anyhow::Result<()> {
+        signal(&self.0, Signal::KILL)
     }
 }
 
