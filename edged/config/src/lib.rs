@@ -88,6 +88,9 @@ pub struct Config {
     /// What the signed image says of itself; absent on any other Linux machine.
     #[serde(default)]
     pub image: Option<Image>,
+    /// How the box is updated; absent where its software comes another way.
+    #[serde(default)]
+    pub update: Option<Update>,
 }
 
 /// The box and its folders.
@@ -143,6 +146,10 @@ impl Node {
     pub fn packages(&self) -> PathBuf {
         self.state.join("edged").join("packages")
     }
+    /// Updates: the staged bundle, `staged`, which umec-slot reads as well, and how far it has come.
+    pub fn updates(&self) -> PathBuf {
+        self.state.join("edged").join("update")
+    }
     /// The worker's socket.
     pub fn worker_socket(&self) -> PathBuf {
         self.run.join("worker.sock")
@@ -175,6 +182,25 @@ pub struct Image {
     pub event_log: PathBuf,
     /// Folder of the TPM's SHA-256 registers, one file each (Linux `sysfs-class-tpm`).
     pub registers: PathBuf,
+}
+
+/// How the box is updated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Update {
+    /// The public key that signs updates, PEM.
+    pub key: PathBuf,
+    /// The socket of umec-slot, which owns the boot partition.
+    pub slot: PathBuf,
+    /// The public key whose policy opens the data, PEM, as the firmware handed it on; no file where no TPM seals the data.
+    pub policy_key: PathBuf,
+    /// Seconds that a trial has to become healthy. The default leaves time for two slow starts of what runs on the box.
+    #[serde(default = "default_trial")]
+    pub trial: u64,
+}
+
+fn default_trial() -> u64 {
+    240
 }
 
 /// The application network.
