@@ -154,6 +154,7 @@ impl Folder {
             packages: Packages::default(),
             notifications: Notifications::default(),
             image: None,
+            update: None,
         };
         let text = toml::to_string(&config).context("the configuration cannot be written")?;
         let path = self.config();
