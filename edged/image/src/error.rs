@@ -145,6 +145,14 @@ pub enum ImageError {
         /// Why.
         reason: String,
     },
+    /// What the box keeps of image trust.
+    #[error("image policy {}: {reason}", path.display())]
+    Policy {
+        /// Of the file.
+        path: PathBuf,
+        /// Why.
+        reason: edged_signature::RecordError,
+    },
     /// The TLS library would not start.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),

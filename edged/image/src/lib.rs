@@ -28,6 +28,7 @@ pub mod load;
 mod platform;
 mod pull;
 mod refusal;
+mod signature;
 pub mod store;
 
 pub use document::DOCUMENT_MAX;
@@ -37,4 +38,5 @@ pub use load::{load, load_as, load_folder};
 pub use platform::Architecture;
 pub use pull::{Credential, Patience, PullEvent, Puller, PullerConfig};
 pub use refusal::Refusal;
-pub use store::{Collected, ContentStore, Pin};
+pub use signature::ImageTrust;
+pub use store::{Collected, ContentStore, Pin, Voucher};

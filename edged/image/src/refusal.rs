@@ -186,6 +186,9 @@ pub enum Refusal {
     /// None or several images where one is wanted.
     #[error("its archive holds {0} images and exactly one is taken; save that one alone")]
     Several(usize),
+    /// The policy does not take it.
+    #[error(transparent)]
+    Trust(#[from] edged_signature::Refusal),
     /// A name that is no reference.
     #[error("its archive names an image {0:?}, which is no image reference")]
     Name(String),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use edged_model::{Digest, ImageReference};
+use edged_signature::{Accepted, Statement};
 use oci_spec::image::{
     Descriptor, ImageConfiguration, ImageIndex, ImageManifest, ImageManifestBuilder, MediaType,
 };
@@ -31,6 +32,22 @@ struct Taken {
     pin: Pin,
     size: u64,
     media_type: LayerMediaType,
+}
+
+/// An image of the archive.
+struct Found {
+    /// From what the archive's index lists down to the manifest.
+    chain: Vec<Digest>,
+    manifest: Digest,
+    names: Vec<ImageReference>,
+}
+
+/// What an archive holds.
+#[derive(Default)]
+struct Content {
+    images: Vec<Found>,
+    /// Whatever is signed in it; which image a signature is of, its payload says.
+    statements: Vec<Statement>,
 }
 
 /// An entry of docker's `manifest.json`.
@@ -109,49 +126,59 @@ impl Intake {
         Ok(())
     }
 
-    /// Makes the one image and records it under this name alone.
+    /// Makes the one image and records it under this name alone. Who gives the name vouches for the image.
     pub(super) fn finish_as(self, name: &ImageReference) -> Result<Image, ImageError> {
         let mut pins = Vec::new();
-        let named = self.named(Some(name), &mut pins)?;
-        let [(manifest, _)] = named.as_slice() else {
-            return Err(ImageError::refused(SUBJECT, Refusal::Several(named.len())));
+        let found = self.content(Some(name), &mut pins)?.images;
+        let [image] = found.as_slice() else {
+            return Err(ImageError::refused(SUBJECT, Refusal::Several(found.len())));
         };
-        let image = self.store.read_image(name, manifest)?;
-        self.store.record(&image.reference, &image.manifest)?;
+        let image = self.store.read_image(name, &image.manifest)?;
+        self.store.record(&image.reference, &image.manifest, None)?;
         Ok(image)
     }
 
-    /// Makes and records the images.
+    /// Makes and records the images, where the policy takes each of them.
     pub(super) fn finish(self, name: Option<&ImageReference>) -> Result<Vec<Image>, ImageError> {
         let refused = |reason| ImageError::refused(SUBJECT, reason);
+        let needed = self.store.trust().needed_locally().map_err(refused)?;
         let mut pins = Vec::new();
-        let named = self.named(name, &mut pins)?;
-        let single = named.len() == 1;
-        let mut images = Vec::new();
-        for (manifest, mut names) in named {
-            if names.is_empty() {
+        let Content { images, statements } = self.content(name, &mut pins)?;
+        let single = images.len() == 1;
+        let mut taken: Vec<(Image, Option<Accepted>)> = Vec::new();
+        for mut found in images {
+            if found.names.is_empty() {
                 let name = name
                     .filter(|_| single)
-                    .ok_or_else(|| refused(Refusal::Nameless(manifest.clone())))?;
-                names.push(name.clone());
+                    .ok_or_else(|| refused(Refusal::Nameless(found.manifest.clone())))?;
+                found.names.push(name.clone());
             }
-            for name in names {
-                images.push(self.store.read_image(&name, &manifest)?);
+            for name in found.names {
+                let image = self.store.read_image(&name, &found.manifest)?;
+                let judge = |signatures| {
+                    let trust = self.store.trust();
+                    let judged = trust.judge(signatures, None, &found.chain, &statements);
+                    judged.map_err(|reason| ImageError::refused(&name, reason))
+                };
+                let accepted = needed.as_ref().map(judge).transpose()?;
+                taken.push((image, accepted));
             }
         }
         // Recorded last: an archive is loaded whole or not at all.
-        for image in &images {
-            self.store.record(&image.reference, &image.manifest)?;
+        for (image, accepted) in &taken {
+            let accepted = accepted.as_ref();
+            self.store
+                .record(&image.reference, &image.manifest, accepted)?;
         }
-        Ok(images)
+        Ok(taken.into_iter().map(|(image, _)| image).collect())
     }
 
     /// The images of the archive and their names, where they have any; what is made for them is pinned into `pins`.
-    fn named(
+    fn content(
         &self,
         name: Option<&ImageReference>,
         pins: &mut Vec<Pin>,
-    ) -> Result<Vec<(Digest, Vec<ImageReference>)>, ImageError> {
+    ) -> Result<Content, ImageError> {
         let refused = |reason| ImageError::refused(SUBJECT, reason);
         Ok(match (&self.index, &self.manifests) {
             (None, None) => return Err(refused(Refusal::NoArchiveIndex)),
@@ -161,7 +188,8 @@ impl Intake {
                 match manifests {
                     // Older tools name their images in manifest.json alone.
                     Some(manifests)
-                        if found.iter().any(|(_, names)| names.is_empty()) && name.is_none() =>
+                        if found.images.iter().any(|image| image.names.is_empty())
+                            && name.is_none() =>
                     {
                         self.read_saved(manifests, pins)?
                     }
@@ -172,22 +200,51 @@ impl Intake {
         })
     }
 
-    /// The images of an OCI layout, with the names that it gives them.
-    fn read_index(
-        &self,
-        index: &ImageIndex,
-    ) -> Result<Vec<(Digest, Vec<ImageReference>)>, ImageError> {
+    /// The images of an OCI layout, with the names that it gives them, and its signatures.
+    fn read_index(&self, index: &ImageIndex) -> Result<Content, ImageError> {
         let refused = |reason| ImageError::refused(SUBJECT, reason);
-        let mut found = Vec::new();
+        let mut content = Content::default();
         for entry in index.manifests() {
-            let names = naming::annotated(entry).map_err(refused)?;
-            found.push((self.descend(entry)?, names));
+            let (chain, digest, manifest) = self.descend(entry)?;
+            if is_of_signatures(&manifest) {
+                content.statements.extend(self.statements(&digest)?);
+                continue;
+            }
+            content.images.push(Found {
+                chain,
+                manifest: digest,
+                names: naming::annotated(entry).map_err(refused)?,
+            });
         }
-        Ok(found)
+        Ok(content)
     }
 
-    fn descend(&self, entry: &Descriptor) -> Result<Digest, ImageError> {
+    /// The signatures that a manifest of the archive lists.
+    fn statements(&self, manifest: &Digest) -> Result<Vec<Statement>, ImageError> {
+        let refused =
+            |reason: edged_signature::Refusal| ImageError::refused(SUBJECT, reason.into());
+        let signed = edged_signature::layers(&self.store.read_document(manifest)?);
+        let read = |signed: edged_signature::Signed| {
+            let payload = self.store.read_document(&signed.digest)?;
+            if payload.len() > edged_signature::PAYLOAD_MAX {
+                let size = u64::try_from(payload.len()).unwrap_or(u64::MAX);
+                return Err(refused(edged_signature::Refusal::PayloadSize(size)));
+            }
+            Ok(Statement {
+                payload,
+                signature: signed.signature,
+            })
+        };
+        signed.map_err(refused)?.into_iter().map(read).collect()
+    }
+
+    /// From an entry of the archive's index down to a manifest.
+    fn descend(
+        &self,
+        entry: &Descriptor,
+    ) -> Result<(Vec<Digest>, Digest, Box<ImageManifest>), ImageError> {
         let refused = |reason| ImageError::refused(SUBJECT, reason);
+        let mut chain = Vec::new();
         let mut entry = entry.clone();
         for _ in 0..=INDEX_DEPTH_MAX {
             let blob = Blob::document(&entry, "manifest").map_err(refused)?;
@@ -202,6 +259,7 @@ impl Intake {
                 }));
             }
             let bytes = self.store.read_document(&blob.digest)?;
+            chain.push(blob.digest.clone());
             let announced = entry.media_type().to_string();
             match Document::parse(&bytes, Some(&announced)).map_err(refused)? {
                 Document::Manifest(manifest) => {
@@ -210,7 +268,7 @@ impl Intake {
                         let needed = Blob::described(needed).map_err(refused)?;
                         self.taken(&format!("blobs/sha256/{}", needed.digest.hex()))?;
                     }
-                    return Ok(blob.digest);
+                    return Ok((chain, blob.digest, manifest));
                 }
                 Document::Index(index) => {
                     entry = Architecture::host()
@@ -224,22 +282,22 @@ impl Intake {
     }
 
     /// The images of a `docker save`, each with a manifest that we write for it and pin into `pins`.
-    fn read_saved(
-        &self,
-        manifests: &[u8],
-        pins: &mut Vec<Pin>,
-    ) -> Result<Vec<(Digest, Vec<ImageReference>)>, ImageError> {
+    fn read_saved(&self, manifests: &[u8], pins: &mut Vec<Pin>) -> Result<Content, ImageError> {
         let refused = |reason| ImageError::refused(SUBJECT, reason);
         let saved: Vec<Saved> = json("manifest.json", manifests).map_err(refused)?;
-        let mut found = Vec::new();
+        let mut content = Content::default();
         for image in saved {
             let names =
                 naming::tagged(image.repo_tags.as_deref().unwrap_or_default()).map_err(refused)?;
             let pin = self.write_manifest(&image)?;
-            found.push((pin.digest().clone(), names));
+            content.images.push(Found {
+                chain: vec![pin.digest().clone()],
+                manifest: pin.digest().clone(),
+                names,
+            });
             pins.push(pin);
         }
-        Ok(found)
+        Ok(content)
     }
 
     fn write_manifest(&self, image: &Saved) -> Result<Pin, ImageError> {
@@ -287,6 +345,12 @@ impl Intake {
         let lacks = || ImageError::refused(SUBJECT, Refusal::ArchiveLacks(format!("{short:?}")));
         self.files.get(name).or_else(through_link).ok_or_else(lacks)
     }
+}
+
+/// Does a manifest list signatures of cosign's instead of layers?
+fn is_of_signatures(manifest: &ImageManifest) -> bool {
+    let mut layers = manifest.layers().iter();
+    layers.any(|layer| layer.media_type().as_ref() == edged_signature::LAYER)
 }
 
 /// A small file, whole.

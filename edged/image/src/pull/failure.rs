@@ -8,11 +8,11 @@ use std::time::Duration;
 use crate::ImageError;
 
 /// The longest piece of a registry's own words that goes into a message.
-pub(super) const WORDS_MAX: usize = 200;
+pub(crate) const WORDS_MAX: usize = 200;
 
 /// Why one request failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// Worth another attempt.
     Passing(Passing),
     /// The same next time.
@@ -21,7 +21,7 @@ pub(super) enum Failure {
 
 /// A failure that may pass.
 #[derive(Debug)]
-pub(super) struct Passing {
+pub(crate) struct Passing {
     pub text: String,
     /// The status, where there was an answer.
     pub status: Option<u16>,
@@ -33,7 +33,7 @@ pub(super) struct Passing {
 
 /// Redirected from HTTPS to HTTP.
 #[derive(Debug)]
-pub(super) struct PlainRedirect(pub String);
+pub(crate) struct PlainRedirect(pub String);
 
 impl fmt::Display for PlainRedirect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,7 +44,7 @@ impl fmt::Display for PlainRedirect {
 impl Error for PlainRedirect {}
 
 impl Failure {
-    pub(super) fn passing(text: impl Into<String>) -> Self {
+    pub(crate) fn passing(text: impl Into<String>) -> Self {
         Self::Passing(Passing {
             text: text.into(),
             status: None,
@@ -53,7 +53,7 @@ impl Failure {
         })
     }
 
-    pub(super) fn into_result<T>(self) -> Result<T, ImageError> {
+    pub(crate) fn into_result<T>(self) -> Result<T, ImageError> {
         Err(match self {
             Self::Final(error) => error,
             Self::Passing(reason) => reason.into_error("", "", 0),
@@ -61,7 +61,7 @@ impl Failure {
     }
 
     /// What the HTTP client says.
-    pub(super) fn from_http(registry: &str, error: &reqwest::Error) -> Self {
+    pub(crate) fn from_http(registry: &str, error: &reqwest::Error) -> Self {
         let registry = registry.to_owned();
         if let Some(PlainRedirect(target)) = cause(error) {
             return Self::Final(ImageError::PlainRedirect {
@@ -109,7 +109,7 @@ impl From<ImageError> for Failure {
 
 impl Passing {
     /// The error after the last attempt.
-    pub(super) fn into_error(self, registry: &str, what: &str, at: u64) -> ImageError {
+    pub(crate) fn into_error(self, registry: &str, what: &str, at: u64) -> ImageError {
         let registry = registry.to_owned();
         match self.status {
             Some(status) => ImageError::Status {
@@ -162,7 +162,7 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Words of a stranger, safe to show: bounded and without control characters.
-pub(super) fn words(text: &str) -> String {
+pub(crate) fn words(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(WORDS_MAX)

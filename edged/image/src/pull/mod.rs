@@ -19,10 +19,11 @@ use oci_spec::image::ImageManifest;
 use crate::document::{Blob, Document, INDEX_DEPTH_MAX};
 use crate::store::{blocking, digest_of};
 use crate::{Architecture, ContentStore, Image, ImageError, Pin, Refusal};
-use failure::Failure;
-use registry::{Asked, Registry};
+pub(crate) use failure::Failure;
+pub(crate) use registry::Asked;
+use registry::Registry;
 pub use retry::Patience;
-use retry::Retry;
+pub(crate) use retry::Retry;
 
 /// Layers fetched at a time: one hides the other's round trips; more would only share the same line.
 const LAYERS_AT_A_TIME: usize = 2;
@@ -82,12 +83,21 @@ pub struct Puller {
 }
 
 /// One pull: what all of its steps need.
-struct Pull<'a> {
-    store: &'a ContentStore,
-    reference: &'a ImageReference,
-    registry: Registry,
-    patience: &'a Patience,
+pub(crate) struct Pull<'a> {
+    pub(crate) store: &'a ContentStore,
+    pub(crate) reference: &'a ImageReference,
+    pub(crate) registry: Registry,
+    pub(crate) patience: &'a Patience,
     progress: &'a (dyn Fn(PullEvent) + Send + Sync),
+}
+
+/// What a reference stands for on this machine.
+struct Resolved {
+    /// From what the reference names down to the manifest.
+    chain: Vec<Digest>,
+    digest: Digest,
+    bytes: Vec<u8>,
+    manifest: Box<ImageManifest>,
 }
 
 impl Puller {
@@ -125,6 +135,9 @@ impl Puller {
             progress(PullEvent::Done);
             return Ok(image);
         }
+        // A registry that nothing is taken from is not even asked.
+        let needed = self.store.trust().needed(reference);
+        needed.map_err(|reason| ImageError::refused(reference, reason))?;
         let registry = Registry::new(&self.config, reference)?;
         let patience = &self.config.patience;
         let pull = Pull {
@@ -142,7 +155,14 @@ impl Puller {
 
 impl Pull<'_> {
     async fn run(&self) -> Result<Image, ImageError> {
-        let (digest, bytes, manifest) = self.resolve().await?;
+        let Resolved {
+            chain,
+            digest,
+            bytes,
+            manifest,
+        } = self.resolve().await?;
+        // From here on everything is fetched by a digest of this chain: a tag that moves changes nothing.
+        let accepted = self.trusted(&chain).await?;
         let config = crate::image::config_blob(&manifest).map_err(|reason| self.refused(reason))?;
         let layers = crate::image::layer_blobs(&manifest).map_err(|reason| self.refused(reason))?;
         // Pinned before anything is looked for, so that what is found stays.
@@ -174,7 +194,7 @@ impl Pull<'_> {
         .await?;
         self.layers(layers).await?;
         let (store, reference) = (self.store.clone(), self.reference.clone());
-        blocking(move || store.record(&reference, &digest)).await?;
+        blocking(move || store.record(&reference, &digest, accepted.as_ref())).await?;
         Ok(image)
     }
 
@@ -205,12 +225,13 @@ impl Pull<'_> {
         failed.map_or(Ok(()), Err)
     }
 
-    fn refused(&self, reason: Refusal) -> ImageError {
+    pub(crate) fn refused(&self, reason: Refusal) -> ImageError {
         ImageError::refused(self.reference, reason)
     }
 
-    /// The manifest for this machine, its digest and its bytes, through at most [`INDEX_DEPTH_MAX`] indexes.
-    async fn resolve(&self) -> Result<(Digest, Vec<u8>, Box<ImageManifest>), ImageError> {
+    /// The manifest for this machine, through at most [`INDEX_DEPTH_MAX`] indexes.
+    async fn resolve(&self) -> Result<Resolved, ImageError> {
+        let mut chain = Vec::new();
         let mut asked = match (self.reference.digest(), self.reference.tag()) {
             (Some(digest), _) => Asked::Digest(digest.clone()),
             (None, tag) => Asked::Tag(tag.map_or("latest", |tag| tag.as_str()).to_owned()),
@@ -221,10 +242,18 @@ impl Pull<'_> {
             asked
                 .check(&digest, bytes.len(), named)
                 .map_err(|reason| self.refused(reason))?;
+            chain.push(digest.clone());
             match Document::parse(&bytes, media_type.as_deref())
                 .map_err(|reason| self.refused(reason))?
             {
-                Document::Manifest(manifest) => return Ok((digest, bytes, manifest)),
+                Document::Manifest(manifest) => {
+                    return Ok(Resolved {
+                        chain,
+                        digest,
+                        bytes,
+                        manifest,
+                    });
+                }
                 Document::Index(index) => {
                     let entry = Architecture::host()
                         .choose(&index)
@@ -238,7 +267,7 @@ impl Pull<'_> {
         Err(self.refused(Refusal::IndexTooDeep(INDEX_DEPTH_MAX)))
     }
 
-    async fn manifest(&self, asked: &Asked) -> Result<registry::Served, ImageError> {
+    pub(crate) async fn manifest(&self, asked: &Asked) -> Result<registry::Served, ImageError> {
         let mut retry = Retry::new(self.patience);
         loop {
             match self.registry.manifest(asked).await {
@@ -252,7 +281,7 @@ impl Pull<'_> {
     }
 
     /// Waits before the next attempt, or says that there is none.
-    async fn again(
+    pub(crate) async fn again(
         &self,
         retry: &mut Retry<'_>,
         what: &str,

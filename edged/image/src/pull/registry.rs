@@ -30,20 +30,20 @@ const REDIRECTS_MAX: usize = 5;
 const COMPLAINT_MAX: usize = 8 * 1024;
 
 /// A connection pool and what was agreed with the registry.
-pub(super) struct Registry {
-    pub(super) http: Client,
-    pub(super) name: String,
-    pub(super) repository: String,
-    pub(super) base: String,
-    pub(super) plain: bool,
-    pub(super) credential: Option<Credential>,
+pub(crate) struct Registry {
+    pub(crate) http: Client,
+    pub(crate) name: String,
+    pub(crate) repository: String,
+    pub(crate) base: String,
+    pub(crate) plain: bool,
+    pub(crate) credential: Option<Credential>,
     /// The `Authorization` that worked last. Locked while a new one is fetched: one login for all layers.
     login: Mutex<Option<HeaderValue>>,
 }
 
 /// What a manifest is asked for by, and with it what the answer must be.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(crate) enum Asked {
     Tag(String),
     Digest(Digest),
     /// By a descriptor of an index, which names the size as well.
@@ -51,10 +51,10 @@ pub(super) enum Asked {
 }
 
 /// A manifest's bytes, its media type, and the digest that the registry's header names.
-pub(super) type Served = (Vec<u8>, Option<String>, Option<String>);
+pub(crate) type Served = (Vec<u8>, Option<String>, Option<String>);
 
 /// A blob, coming.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     response: Response,
     registry: String,
     /// It goes on from where it was asked to; otherwise it begins at the first byte.
@@ -70,7 +70,7 @@ impl Asked {
     }
 
     /// Is what came what was asked for?
-    pub(super) fn check(
+    pub(crate) fn check(
         &self,
         found: &Digest,
         length: usize,
@@ -111,7 +111,7 @@ impl Asked {
 
 impl Answer {
     /// The next bytes.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
         self.response
             .chunk()
             .await
@@ -120,7 +120,7 @@ impl Answer {
 }
 
 impl Registry {
-    pub(super) fn new(
+    pub(crate) fn new(
         config: &PullerConfig,
         reference: &ImageReference,
     ) -> Result<Self, ImageError> {
@@ -166,12 +166,12 @@ impl Registry {
         })
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// A manifest or an index, by tag or digest, at most [`DOCUMENT_MAX`] bytes of it.
-    pub(super) async fn manifest(&self, asked: &Asked) -> Result<Served, Failure> {
+    pub(crate) async fn manifest(&self, asked: &Asked) -> Result<Served, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(MANIFEST_TYPES));
         let mut response = self
@@ -208,7 +208,7 @@ impl Registry {
     }
 
     /// A blob from byte `from` on; the registry may answer from the first byte instead.
-    pub(super) async fn blob(
+    pub(crate) async fn blob(
         &self,
         image: &ImageReference,
         blob: &Blob,
@@ -294,7 +294,7 @@ impl Registry {
     }
 
     /// At most `limit` bytes of a body; none if there are more.
-    pub(super) async fn body(
+    pub(crate) async fn body(
         &self,
         response: &mut Response,
         limit: usize,
@@ -314,7 +314,7 @@ impl Registry {
     }
 
     /// What an answer other than success means.
-    pub(super) async fn complaint(&self, mut response: Response) -> Failure {
+    pub(crate) async fn complaint(&self, mut response: Response) -> Failure {
         let status = response.status();
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return self.unauthorised();
@@ -357,7 +357,7 @@ impl Registry {
         }
     }
 
-    pub(super) fn unauthorised(&self) -> Failure {
+    pub(crate) fn unauthorised(&self) -> Failure {
         ImageError::Unauthorised {
             registry: self.name.clone(),
             repository: self.repository.clone(),
@@ -365,7 +365,7 @@ impl Registry {
         .into()
     }
 
-    pub(super) fn breach(&self, reason: &str) -> Failure {
+    pub(crate) fn breach(&self, reason: &str) -> Failure {
         ImageError::Protocol {
             registry: self.name.clone(),
             reason: reason.to_owned(),

@@ -31,13 +31,13 @@ impl Default for Patience {
 }
 
 /// The attempts at one thing.
-pub(super) struct Retry<'a> {
+pub(crate) struct Retry<'a> {
     patience: &'a Patience,
     attempt: u32,
 }
 
 impl<'a> Retry<'a> {
-    pub(super) fn new(patience: &'a Patience) -> Self {
+    pub(crate) fn new(patience: &'a Patience) -> Self {
         Self {
             patience,
             attempt: 1,
@@ -45,7 +45,7 @@ impl<'a> Retry<'a> {
     }
 
     /// The wait before the next attempt; none: give up. What the registry asks for is honoured up to the longest.
-    pub(super) fn next_delay(&mut self, asked: Option<Duration>) -> Option<Duration> {
+    pub(crate) fn next_delay(&mut self, asked: Option<Duration>) -> Option<Duration> {
         if self.attempt >= self.patience.attempts {
             return None;
         }

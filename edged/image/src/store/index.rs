@@ -1,6 +1,6 @@
 //! `index.json`: which reference points at which manifest. Small, held in memory, replaced whole on each change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -15,13 +15,34 @@ use crate::document::Blob;
 
 /// The annotation that names an image in a layout (image specification, "Pre-Defined Annotation Keys").
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Our annotation with the name of the key whose signature was enough.
+const SIGNED_BY: &str = "edged.signed.by";
+/// Our annotation with the digest that was signed: the manifest's, or that of an index which lists it.
+const SIGNED_DIGEST: &str = "edged.signed.digest";
 /// What the file `oci-layout` of a layout says.
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// Who vouched for an image when it was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voucher {
+    /// The name of the key, as it was then.
+    pub key: String,
+    /// What it signed: the manifest, or an index which lists it.
+    pub digest: Digest,
+}
+
+/// What a reference points at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) manifest: Blob,
+    /// Absent: the policy asked for no signature.
+    pub(super) voucher: Option<Voucher>,
+}
 
 #[derive(Debug)]
 pub(super) struct Index {
     folder: PathBuf,
-    manifests: BTreeMap<ImageReference, Blob>,
+    manifests: BTreeMap<ImageReference, Entry>,
 }
 
 impl Index {
@@ -42,26 +63,32 @@ impl Index {
     }
 
     pub(super) fn get(&self, reference: &ImageReference) -> Option<&Digest> {
-        self.manifests.get(reference).map(|blob| &blob.digest)
+        self.manifests
+            .get(reference)
+            .map(|entry| &entry.manifest.digest)
+    }
+
+    pub(super) fn voucher(&self, reference: &ImageReference) -> Option<&Voucher> {
+        self.manifests.get(reference)?.voucher.as_ref()
     }
 
     pub(super) fn entries(&self) -> Vec<(ImageReference, Digest)> {
         self.manifests
             .iter()
-            .map(|(reference, blob)| (reference.clone(), blob.digest.clone()))
+            .map(|(reference, entry)| (reference.clone(), entry.manifest.digest.clone()))
             .collect()
     }
 
     pub(super) fn insert(
         &mut self,
         reference: &ImageReference,
-        manifest: Blob,
+        entry: Entry,
     ) -> Result<(), ImageError> {
-        if self.manifests.get(reference) == Some(&manifest) {
+        if self.manifests.get(reference) == Some(&entry) {
             return Ok(());
         }
         let mut next = self.manifests.clone();
-        next.insert(reference.clone(), manifest);
+        next.insert(reference.clone(), entry);
         self.commit(next)
     }
 
@@ -74,7 +101,7 @@ impl Index {
     }
 
     /// Memory follows the disk: what failed to be written did not happen.
-    fn commit(&mut self, next: BTreeMap<ImageReference, Blob>) -> Result<(), ImageError> {
+    fn commit(&mut self, next: BTreeMap<ImageReference, Entry>) -> Result<(), ImageError> {
         let path = self.folder.join("index.json");
         let corrupt = |reason: String| ImageError::IndexCorrupt {
             path: path.clone(),
@@ -87,36 +114,45 @@ impl Index {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<BTreeMap<ImageReference, Blob>, String> {
+fn parse(bytes: &[u8]) -> Result<BTreeMap<ImageReference, Entry>, String> {
     let index: ImageIndex = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let entry = |descriptor: &Descriptor| {
-        let names = descriptor.annotations().as_ref();
-        let name = names
-            .and_then(|names| names.get(REF_NAME))
-            .ok_or("an entry has no name")?;
+        let annotation = |key| descriptor.annotations().as_ref()?.get(key);
+        let name = annotation(REF_NAME).ok_or("an entry has no name")?;
         let reference = name.parse().map_err(|error| format!("{error}"))?;
-        Ok((
-            reference,
-            Blob::described(descriptor).map_err(|error| error.to_string())?,
-        ))
+        let voucher = match (annotation(SIGNED_BY), annotation(SIGNED_DIGEST)) {
+            (Some(key), Some(digest)) => Some(Voucher {
+                key: key.clone(),
+                digest: digest.parse().map_err(|error| format!("{error}"))?,
+            }),
+            _ => None,
+        };
+        let manifest = Blob::described(descriptor).map_err(|error| error.to_string())?;
+        Ok((reference, Entry { manifest, voucher }))
     };
     index.manifests().iter().map(entry).collect()
 }
 
-fn render(manifests: &BTreeMap<ImageReference, Blob>) -> Result<Vec<u8>, String> {
+fn render(manifests: &BTreeMap<ImageReference, Entry>) -> Result<Vec<u8>, String> {
     let mut index = ImageIndex::default();
     index
         .set_schema_version(SCHEMA_VERSION)
         .set_media_type(Some(MediaType::ImageIndex));
     let mut descriptors = Vec::with_capacity(manifests.len());
-    for (reference, blob) in manifests {
-        let digest: oci_spec::image::Digest = blob
+    for (reference, entry) in manifests {
+        let digest: oci_spec::image::Digest = entry
+            .manifest
             .digest
             .as_str()
             .parse()
             .map_err(|error: oci_spec::OciSpecError| error.to_string())?;
-        let mut descriptor = Descriptor::new(MediaType::ImageManifest, blob.size, digest);
-        descriptor.set_annotations(Some([(REF_NAME.to_owned(), reference.to_string())].into()));
+        let mut descriptor = Descriptor::new(MediaType::ImageManifest, entry.manifest.size, digest);
+        let mut annotations = HashMap::from([(REF_NAME.to_owned(), reference.to_string())]);
+        if let Some(voucher) = &entry.voucher {
+            annotations.insert(SIGNED_BY.to_owned(), voucher.key.clone());
+            annotations.insert(SIGNED_DIGEST.to_owned(), voucher.digest.to_string());
+        }
+        descriptor.set_annotations(Some(annotations));
         descriptors.push(descriptor);
     }
     index.set_manifests(descriptors);
@@ -124,7 +160,7 @@ fn render(manifests: &BTreeMap<ImageReference, Blob>) -> Result<Vec<u8>, String>
 }
 
 /// Replaces a file so that a crash leaves the old one or the new one (rename(2) after fsync(2), then the folder).
-fn replace(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), ImageError> {
+pub(crate) fn replace(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), ImageError> {
     let path = folder.join(name);
     if fs::read(&path).is_ok_and(|old| old == bytes) {
         return Ok(());

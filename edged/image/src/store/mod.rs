@@ -16,16 +16,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use edged_model::{Digest, ImageReference};
+use edged_signature::Accepted;
 use tracing::warn;
 
 pub(crate) use blob::{BlobWriter, CHUNK, digest_of};
 pub use collect::Collected;
-pub(crate) use index::REF_NAME;
+pub use index::Voucher;
+pub(crate) use index::{REF_NAME, replace};
 pub use pins::Pin;
 
 use crate::document::{Blob, DOCUMENT_MAX, Document};
-use crate::{Architecture, Image, ImageError, Refusal};
-use index::Index;
+use crate::{Architecture, Image, ImageError, ImageTrust, Refusal};
+use index::{Entry, Index};
 
 /// Chunks between the network and the disk: enough to keep both busy, few enough to stay below 1 MiB a layer.
 pub const CHUNKS_IN_FLIGHT: usize = 4;
@@ -43,6 +45,7 @@ pub struct ContentStore {
 #[derive(Debug)]
 struct Inner {
     folder: PathBuf,
+    trust: ImageTrust,
     ledger: Mutex<Ledger>,
     /// One writer a blob: a second pull of the same layer waits and then finds it there.
     writers: Mutex<BTreeMap<Digest, Weak<tokio::sync::Mutex<()>>>>,
@@ -63,6 +66,14 @@ impl ContentStore {
     /// # Errors
     /// Another process has it open, the index is not ours, or the folder cannot be written.
     pub fn open(folder: &Path) -> Result<Self, ImageError> {
+        Self::guarded(folder, ImageTrust::default())
+    }
+
+    /// As [`ContentStore::open`], with a policy that every image that is pulled or loaded has to satisfy.
+    ///
+    /// # Errors
+    /// As [`ContentStore::open`].
+    pub fn guarded(folder: &Path, trust: ImageTrust) -> Result<Self, ImageError> {
         for part in ["", "blobs", "blobs/sha256", "partial"] {
             make_folder(&folder.join(part))?;
         }
@@ -82,6 +93,7 @@ impl ContentStore {
         Ok(Self {
             inner: Arc::new(Inner {
                 folder: folder.to_owned(),
+                trust,
                 ledger,
                 writers,
                 _lock: lock,
@@ -92,6 +104,16 @@ impl ContentStore {
     /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.inner.folder
+    }
+
+    /// Whose images it takes.
+    pub fn trust(&self) -> &ImageTrust {
+        &self.inner.trust
+    }
+
+    /// Who vouched for the image that a reference points at, when it was taken. Memory only.
+    pub fn voucher(&self, reference: &ImageReference) -> Option<Voucher> {
+        self.ledger().index.voucher(reference).cloned()
     }
 
     /// Where the blob of that digest is, once it is there.
@@ -190,18 +212,24 @@ impl ContentStore {
         &self,
         reference: &ImageReference,
         manifest: &Digest,
+        accepted: Option<&Accepted>,
     ) -> Result<(), ImageError> {
+        let release = accepted.and_then(|accepted| accepted.release.as_ref());
+        self.trust().remember(&reference.to_string(), release)?;
         let path = self.blob_path(manifest);
         let size = fs::metadata(&path)
             .map_err(ImageError::file("look at", &path))?
             .len();
-        self.ledger().index.insert(
-            reference,
-            Blob {
-                digest: manifest.clone(),
-                size,
-            },
-        )
+        let manifest = Blob {
+            digest: manifest.clone(),
+            size,
+        };
+        let voucher = accepted.map(|accepted| Voucher {
+            key: accepted.key.to_string(),
+            digest: accepted.digest.clone(),
+        });
+        let entry = Entry { manifest, voucher };
+        self.ledger().index.insert(reference, entry)
     }
 
     /// Is that blob here, whole? Blocks.

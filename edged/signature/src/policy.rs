@@ -1,0 +1,105 @@
+//! What an image needs, by where it comes from.
+
+use serde::{Deserialize, Serialize};
+
+/// The name that stands for every key of the box.
+pub(crate) const EVERY_KEY: &str = "*";
+
+/// What images need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Where no rule fits.
+    pub default: Requirement,
+    /// For archives (`load`), whatever name they have for themselves.
+    pub local: Requirement,
+    /// By prefix; the longest that fits counts.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+}
+
+/// What images of one part of the world need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// A registry (`registry.example`), a part of it (`registry.example/team`) or one repository. Whole words: it does
+    /// not fit `registry.example/teammates`.
+    pub prefix: String,
+    /// What is needed.
+    pub needs: Requirement,
+}
+
+/// What an image needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Requirement {
+    /// Nothing.
+    Allow,
+    /// It is not taken.
+    Deny,
+    /// A signature.
+    Signature(Signatures),
+}
+
+/// Whose signature, and of what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signatures {
+    /// One of these keys by name; `*` is every key of the box.
+    pub keys: Vec<String>,
+    /// Whether it must have been made for the repository that the image comes from.
+    #[serde(default)]
+    pub identity: bool,
+    /// The annotation with the counting number of a release, which is never lower than one taken before. Without it an
+    /// old image that was well signed is taken again when somebody moves a tag back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+}
+
+impl Policy {
+    /// Takes everything: a machine that nobody has commissioned as a box of its own.
+    pub fn open() -> Self {
+        Self {
+            default: Requirement::Allow,
+            local: Requirement::Allow,
+            rules: Vec::new(),
+        }
+    }
+
+    /// Takes what a key of the box signed, and as long as there is none, nothing.
+    pub fn signed() -> Self {
+        let signed = Requirement::Signature(Signatures {
+            keys: vec![EVERY_KEY.to_owned()],
+            identity: false,
+            release: None,
+        });
+        Self {
+            default: signed.clone(),
+            local: signed,
+            rules: Vec::new(),
+        }
+    }
+
+    /// What an image of that repository (`registry/path`) needs.
+    pub fn of(&self, repository: &str) -> &Requirement {
+        let fits = |rule: &&Rule| {
+            let rest = repository.strip_prefix(rule.prefix.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let longest = self
+            .rules
+            .iter()
+            .filter(fits)
+            .max_by_key(|rule| rule.prefix.trim_end_matches('/').len());
+        longest.map_or(&self.default, |rule| &rule.needs)
+    }
+
+    /// Every requirement, with what it is for.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &Requirement)> {
+        let named = [("default", &self.default), ("local", &self.local)];
+        let rules = self.rules.iter();
+        named
+            .into_iter()
+            .chain(rules.map(|rule| (rule.prefix.as_str(), &rule.needs)))
+    }
+}
