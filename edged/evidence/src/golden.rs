@@ -12,6 +12,9 @@ pub const PHASES: [&str; 2] = ["enter-initrd", "leave-initrd"];
 /// The register of the phases.
 pub const PHASED: u8 = 11;
 
+/// What U-Boot measures before each image that it tries (`EV_EFI_ACTION`).
+pub const CALLING: &str = "Calling EFI Application from Boot Option";
+
 /// The phases as measurements.
 pub fn phases() -> [Event; 2] {
     PHASES.map(|phase| Event::of(PHASED, phase, phase.as_bytes()))
