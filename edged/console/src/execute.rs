@@ -23,6 +23,7 @@ mod package;
 mod rule;
 mod service;
 mod start;
+mod trust;
 
 /// How a line ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -302,7 +303,7 @@ where
                 let access = platform.access(lifetime).await?;
                 self.show(&access, |_| render::access(&access)).await?;
             }
-            Verb::Trust(boot) => self.trust(platform, boot).await?,
+            Verb::Trust(proof) => return self.trust(platform, proof).await,
             Verb::Reboot => self.end(platform, End::Reboot).await?,
             Verb::Poweroff => self.end(platform, End::Poweroff).await?,
             // They read input, and were done before.

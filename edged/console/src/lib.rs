@@ -13,6 +13,7 @@
 
 mod error;
 mod execute;
+mod finding;
 mod health;
 mod measure;
 mod package;
@@ -25,12 +26,14 @@ mod service;
 mod signal;
 mod standing;
 mod table;
+mod trust;
 mod verb;
 mod view;
 mod words;
 
 pub use error::{ErrorKind, PlatformError};
 pub use execute::{ExitStatus, Streams, execute, execute_line, help};
+pub use finding::{Finding, FindingState, is_well};
 pub use package::{PackageVerb, Packages, TrustVerb};
 pub use platform::{EXEC_EVENTS, End, ExecEvent, LOG_LINES, LogQuery, Platform};
 pub use progress::{Progress, Step};
@@ -38,7 +41,8 @@ pub use rule::{DnsRuleView, Force, RuleKind, RulePlace, RuleVerb, RuleView, Traf
 pub use run::RunArgs;
 pub use service::{ServiceVerb, ServiceView};
 pub use standing::Standing;
-pub use verb::{BootVerb, Command, Output, Verb};
+pub use trust::{KeyView, Nonce, ProofVerb};
+pub use verb::{Command, Output, Verb};
 pub use view::{
     AccessView, AccountView, Applications, BuildView, CommissionView, ImageView, InstanceDetail,
     InstanceView, LogLine, OperatorView, PackageDetail, PackageView, PartView, RegistersView,

@@ -10,9 +10,9 @@ use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 
 use crate::{
-    AccessView, CommissionView, DnsRuleView, ImageView, InstanceDetail, InstanceView, LogLine,
-    PackageDetail, PackageView, PlatformError, Progress, RegistersView, RulePlace, ServiceView,
-    SignerView, StatsView, StatusView, Stream, TrafficRuleView,
+    AccessView, CommissionView, DnsRuleView, Finding, ImageView, InstanceDetail, InstanceView,
+    KeyView, LogLine, PackageDetail, PackageView, PlatformError, Progress, RegistersView,
+    RulePlace, ServiceView, SignerView, StatsView, StatusView, Stream, TrafficRuleView,
 };
 
 /// Log lines a platform should buffer for one reader: a screen or two, after which the source waits.
@@ -233,6 +233,28 @@ pub trait Platform: Send + Sync + 'static {
         &self,
         lifetime: u64,
     ) -> impl Future<Output = Result<AccessView, PlatformError>> + Send;
+
+    /// Which promises about the box itself hold.
+    fn trust_status(&self) -> impl Future<Output = Result<Vec<Finding>, PlatformError>> + Send;
+
+    /// Who the box is, as its TPM says it (`Identity` of edged-evidence).
+    fn identity(&self) -> impl Future<Output = Result<Value, PlatformError>> + Send;
+
+    /// Opens a credential that was made for the box's TPM (JSON), and shows what was in it.
+    fn activate(
+        &self,
+        credential: &str,
+    ) -> impl Future<Output = Result<Value, PlatformError>> + Send;
+
+    /// What the box booted, signed by its TPM for this nonce (`Evidence` of edged-evidence).
+    fn attest(
+        &self,
+        nonce: &[u8],
+        plain: bool,
+    ) -> impl Future<Output = Result<Value, PlatformError>> + Send;
+
+    /// The box's own keys.
+    fn keys(&self) -> impl Future<Output = Result<Vec<KeyView>, PlatformError>> + Send;
 
     /// The TPM's registers as they are now.
     fn registers(&self) -> impl Future<Output = Result<RegistersView, PlatformError>> + Send;

@@ -2,6 +2,7 @@
 
 mod machine;
 mod rules;
+mod trust;
 
 use edged_model::{InstanceState, Protocol, PublishedPort};
 use serde::Serialize;
@@ -10,8 +11,10 @@ use crate::measure::{share, span, timestamp};
 use crate::table::{Cell, Tone, paint, table};
 use crate::{ImageView, InstanceView, LogLine, PackageView, PlatformError, SignerView, StatsView};
 
-pub(crate) use machine::{access, commission, registers, status};
+pub(crate) use crate::finding::findings;
+pub(crate) use machine::{access, commission, status};
 pub(crate) use rules::{dns_rules, services, traffic_rules};
+pub(crate) use trust::{keys, registers};
 
 /// Hexadecimal digits of a digest in a table; enough to tell two images apart.
 const DIGEST_SHOWN: usize = 19;

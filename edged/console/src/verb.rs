@@ -7,6 +7,7 @@ use crate::RunArgs;
 use crate::package::PackageVerb;
 use crate::rule::RuleVerb;
 use crate::service::ServiceVerb;
+use crate::trust::ProofVerb;
 
 /// One line of the operator.
 #[derive(Debug, Clone, Parser)]
@@ -144,22 +145,13 @@ pub enum Verb {
         #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
         lifetime: u64,
     },
-    /// Show what the TPM knows of this boot.
+    /// Show what the box can prove of itself (`edgectl trust verify` checks it).
     #[command(subcommand)]
-    Trust(BootVerb),
+    Trust(ProofVerb),
     /// Stop the applications and start the box anew.
     Reboot,
     /// Stop the applications and switch the box off.
     Poweroff,
-}
-
-/// What the TPM knows of a boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
-pub enum BootVerb {
-    /// Show the registers (PCR) of the SHA-256 bank.
-    Pcrs,
-    /// Write the log of what was measured to standard output, as the firmware left it.
-    Log,
 }
 
 /// Options of `logs`.

@@ -241,6 +241,30 @@ async fn a_commissioner_may_look_and_commission_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn trust_says_what_holds_and_fails_where_something_is_broken() {
+    let (code, out, _) = answer("trust status", b"").await;
+    assert_eq!(code, 1);
+    assert!(
+        out.starts_with("off      identity\n         software keys\n         do: fit a TPM\n"),
+        "{out}"
+    );
+    let (_, out, _) = answer("trust status -o json", b"").await;
+    assert!(out.contains(r#""do": "fit a TPM""#), "{out}");
+    let (code, out, _) = answer("trust attest --nonce 0011223344556677", b"").await;
+    assert_eq!(code, 0);
+    assert!(out.contains("\"plain\": false"), "{out}");
+    for bad in [
+        "trust attest",
+        "trust attest --nonce 00",
+        "trust attest --nonce 001122334455667x",
+    ] {
+        assert_eq!(answer(bad, b"").await.0, 2, "{bad}");
+    }
+    let (code, out, _) = answer("trust keys", b"").await;
+    assert_eq!((code, out.lines().count()), (0, 2));
+}
+
+#[tokio::test]
 async fn a_commissioned_box_shows_its_site_its_operators_and_the_recovery_key() {
     let (code, out, _) = answer("commission --site pole-7", b"ssh-ed25519 AAAA jo@desk\n").await;
     assert_eq!(code, 0);

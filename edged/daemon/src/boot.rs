@@ -26,6 +26,7 @@ use crate::reach::NodeReach;
 use crate::reconcile::{MESSAGES, Means, Reconciler};
 use crate::registry::Registry;
 use crate::snapshot::Snapshot;
+use crate::trust::Trust;
 use crate::watchdog;
 
 /// Why the node does not start.
@@ -113,12 +114,7 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     let (mailbox, messages) = mpsc::channel(MESSAGES);
     let (snapshot, reader) = watch::channel(Arc::new(Snapshot::default()));
     let (pictures, picture) = watch::channel(Arc::new(edged_mec::Picture::default()));
-    let (broker, broker_task) = BrokerClient::connect(BrokerConfig {
-        host: config.mqtt.host.clone(),
-        port: config.mqtt.port,
-        username: config.mqtt.username.parse()?,
-        password: prepare::mqtt_password(&config)?,
-    });
+    let (broker, broker_task) = BrokerClient::connect(account(&config)?);
     let means = Means {
         worker: Worker::at(config.node.worker_socket()),
         guardian: Guardian::at(config.node.guardian_socket()),
@@ -158,7 +154,10 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     let restart = Arc::new(Notify::new());
     let door = Door::new(
         means.clone(),
-        Machine::new(Arc::clone(&config), Arc::clone(&restart)),
+        (
+            Machine::new(Arc::clone(&config), Arc::clone(&restart)),
+            Trust::new(Arc::clone(&config)),
+        ),
         puller,
         mailbox.clone(),
         reader.clone(),
@@ -206,6 +205,16 @@ pub async fn run(config: Config) -> Result<(), BootError> {
 async fn until(mut stopped: watch::Receiver<bool>) {
     // The sender lives as long as `run`; its end is the end as well.
     let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// edged's account on the broker.
+fn account(config: &Config) -> Result<BrokerConfig, BootError> {
+    Ok(BrokerConfig {
+        host: config.mqtt.host.clone(),
+        port: config.mqtt.port,
+        username: config.mqtt.username.parse()?,
+        password: prepare::mqtt_password(config)?,
+    })
 }
 
 fn registries(config: &Config) -> Result<PullerConfig, BootError> {

@@ -25,6 +25,7 @@ mod reach;
 mod reconcile;
 mod registry;
 mod snapshot;
+mod trust;
 mod watchdog;
 
 use std::path::PathBuf;

@@ -1,10 +1,10 @@
-//! `commission`, `trust`, `reboot` and `poweroff`: what is about the box itself.
+//! `commission`, `reboot` and `poweroff`: what is about the box itself.
 
 use edged_model::SiteName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Answer, ExitStatus, Stop, not_here};
-use crate::{BootVerb, End, ErrorKind, Output, Platform, PlatformError, render};
+use crate::{End, ErrorKind, Output, Platform, PlatformError, render};
 
 /// Longest list of operators' keys: some hundred of them.
 const KEYS_MAX: u64 = 64 << 10;
@@ -40,25 +40,6 @@ where
         self.out.flush().await?;
         platform.commissioned().await?;
         Ok(ExitStatus::OK)
-    }
-
-    pub(super) async fn trust<P: Platform>(
-        &mut self,
-        platform: &P,
-        verb: BootVerb,
-    ) -> Result<(), Stop> {
-        match verb {
-            BootVerb::Pcrs => {
-                let registers = platform.registers().await?;
-                self.show(&registers, |look| render::registers(&registers, look))
-                    .await
-            }
-            BootVerb::Log => {
-                let log = platform.event_log().await?;
-                self.out.write_all(&log).await?;
-                Ok(())
-            }
-        }
     }
 
     pub(super) async fn end<P: Platform>(&mut self, platform: &P, end: End) -> Result<(), Stop> {

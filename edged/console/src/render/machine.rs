@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Look;
 use crate::measure::span;
 use crate::table::{Cell, Tone, paint, table};
-use crate::{AccessView, CommissionView, RegistersView, StatusView};
+use crate::{AccessView, CommissionView, StatusView};
 
 // `write!` into a String cannot fail, so what it returns is passed over.
 
@@ -85,12 +85,4 @@ pub(crate) fn access(view: &AccessView) -> String {
         view.app_subnet,
         view.ca,
     )
-}
-
-pub(crate) fn registers(view: &RegistersView, look: Look) -> String {
-    let rows = view
-        .sha256
-        .iter()
-        .map(|(number, value)| [number.to_string().into(), value.as_str().into()]);
-    table(["PCR", "SHA-256"], rows.collect(), look.color)
 }

@@ -12,10 +12,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use edged_console::{
     AccessView, AccountView, Applications, CommissionView, DnsRuleView, EXEC_EVENTS, End,
-    ErrorKind, ExecEvent, ImageView, InstanceDetail, InstanceView, LOG_LINES, LogLine, LogQuery,
-    OperatorView, PackageDetail, PackageView, PartView, Platform, PlatformError, Progress,
-    RegistersView, RulePlace, ServiceView, SignerView, StatsView, StatusView, Stream,
-    TrafficRuleView,
+    ErrorKind, ExecEvent, Finding, FindingState, ImageView, InstanceDetail, InstanceView, KeyView,
+    LOG_LINES, LogLine, LogQuery, OperatorView, PackageDetail, PackageView, PartView, Platform,
+    PlatformError, Progress, RegistersView, RulePlace, ServiceView, SignerView, StatsView,
+    StatusView, Stream, TrafficRuleView,
 };
 use edged_model::{
     AppName, AppSpec, Digest, ExitCode, ImageReference, InstanceState, MilliCpus, PinnedImage,
@@ -408,6 +408,33 @@ impl Platform for Fake {
             },
             app_subnet: "10.80.0.0/16".to_owned(),
         })
+    }
+
+    async fn trust_status(&self) -> Result<Vec<Finding>, PlatformError> {
+        Ok(vec![
+            Finding::new("identity", FindingState::Off, "software keys").todo("fit a TPM"),
+            Finding::new("boot log", FindingState::Failed, "it explains nothing"),
+        ])
+    }
+
+    async fn identity(&self) -> Result<Value, PlatformError> {
+        Ok(serde_json::json!({ "key": "AAAA" }))
+    }
+
+    async fn activate(&self, credential: &str) -> Result<Value, PlatformError> {
+        Ok(serde_json::json!({ "secret": credential }))
+    }
+
+    async fn attest(&self, nonce: &[u8], plain: bool) -> Result<Value, PlatformError> {
+        Ok(serde_json::json!({ "nonce": nonce, "plain": plain }))
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyView>, PlatformError> {
+        Ok(vec![KeyView {
+            name: "tls".to_owned(),
+            place: "software".to_owned(),
+            fingerprint: "00ff".to_owned(),
+        }])
     }
 
     async fn registers(&self) -> Result<RegistersView, PlatformError> {

@@ -17,9 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edged_console::{
-    AccessView, CommissionView, DnsRuleView, End, ErrorKind, ExecEvent, ImageView, InstanceDetail,
-    InstanceView, LogLine, LogQuery, PackageDetail, PackageView, Platform, PlatformError, Progress,
-    RegistersView, RulePlace, ServiceView, SignerView, StatsView, StatusView, TrafficRuleView,
+    AccessView, CommissionView, DnsRuleView, End, ErrorKind, ExecEvent, Finding, ImageView,
+    InstanceDetail, InstanceView, KeyView, LogLine, LogQuery, PackageDetail, PackageView, Platform,
+    PlatformError, Progress, RegistersView, RulePlace, ServiceView, SignerView, StatsView,
+    StatusView, TrafficRuleView,
 };
 use edged_image::{Image, Puller};
 use edged_mec::Mec;
@@ -36,6 +37,7 @@ use crate::machine::Machine;
 use crate::reconcile::{Denied, Mailbox, Means, Message, Which, Wish};
 use crate::registry::Registry;
 use crate::snapshot::{InstanceStatus, Reader, Snapshot};
+use crate::trust::{Trust, no_tpm};
 
 /// Longest wait for the first picture of a new application: the reconciler shows one each turn, and a turn is short.
 const SHOWN: Duration = Duration::from_secs(5);
@@ -45,6 +47,7 @@ const SHOWN: Duration = Duration::from_secs(5);
 pub struct Door {
     means: Means,
     machine: Machine,
+    trust: Trust,
     puller: Arc<Puller>,
     mailbox: Mailbox,
     reader: Reader,
@@ -57,7 +60,7 @@ impl Door {
     /// A door to the node.
     pub fn new(
         means: Means,
-        machine: Machine,
+        (machine, trust): (Machine, Trust),
         puller: Arc<Puller>,
         mailbox: Mailbox,
         reader: Reader,
@@ -66,6 +69,7 @@ impl Door {
         Self {
             means,
             machine,
+            trust,
             puller,
             mailbox,
             reader,
@@ -431,6 +435,26 @@ impl Platform for Door {
 
     async fn access(&self, lifetime: u64) -> Result<AccessView, PlatformError> {
         self.machine.access(lifetime)
+    }
+
+    async fn trust_status(&self) -> Result<Vec<Finding>, PlatformError> {
+        Ok(self.trust.status())
+    }
+
+    async fn identity(&self) -> Result<Value, PlatformError> {
+        Err(no_tpm())
+    }
+
+    async fn activate(&self, _: &str) -> Result<Value, PlatformError> {
+        Err(no_tpm())
+    }
+
+    async fn attest(&self, _: &[u8], _: bool) -> Result<Value, PlatformError> {
+        Err(no_tpm())
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyView>, PlatformError> {
+        self.trust.keys()
     }
 
     async fn registers(&self) -> Result<RegistersView, PlatformError> {
