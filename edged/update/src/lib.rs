@@ -8,6 +8,9 @@
 
 mod bundle;
 mod hash;
+mod health;
+mod machine;
+mod record;
 mod refusal;
 mod release;
 
@@ -16,5 +19,11 @@ pub use bundle::{
     Succession, Successor, UpdateKey, assemble, signed,
 };
 pub use hash::{Hash, ParseHashError};
+pub use health::{Before, HOLD, Watch};
+pub use machine::{
+    ATTEMPTS, Action, BootId, Failure, Health, Last, Outcome, Slot, Slots, State, Update, Wish,
+    World, step,
+};
+pub use record::Record;
 pub use refusal::Refusal;
 pub use release::Release;
