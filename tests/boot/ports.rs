@@ -5,16 +5,14 @@
 //! each has the number that it has in the box.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use board_image::inventory;
-use board_qemu::Folder;
-use serde_json::{Value, json};
+use board_qemu::{Folder, Monitor};
+use serde_json::json;
 
 /// Where the ways begin.
 const HERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -26,10 +24,6 @@ const REFUSAL: Duration = Duration::from_secs(30);
 const OPEN: Duration = Duration::from_secs(2);
 /// How long an answer over UDP is waited for.
 const ANSWER: Duration = Duration::from_secs(3);
-/// The monitor's socket in the box's folder, and the folder as QEMU sees it.
-const SOCKET: &str = "monitor.sock";
-const INSIDE: &str = "/work/box";
-
 /// A question for names (RFC 1035), for whoever answers such: for any record of the root.
 const NAMES: &[u8] = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\0\0\xff\0\x01";
 /// UDP services that are often found on boxes, and a question that each of them answers.
@@ -77,42 +71,17 @@ const UDP: [(u16, &[u8]); 14] = [
     (8053, NAMES),
 ];
 
-/// QEMU's monitor.
-struct Monitor(BufReader<UnixStream>);
+/// Ways through QEMU's network, made and removed by its monitor.
+struct Ways(Monitor);
 
 /// Arguments of QEMU that give it one.
 pub fn monitor() -> Vec<String> {
-    let place = format!("unix:{INSIDE}/{SOCKET},server=on,wait=off");
-    vec!["-qmp".to_owned(), place]
+    Monitor::arguments()
 }
 
-impl Monitor {
+impl Ways {
     fn open(folder: &Folder) -> anyhow::Result<Self> {
-        let path: PathBuf = folder.path.join(SOCKET);
-        let stream = UnixStream::connect(&path).context("QEMU has no monitor")?;
-        stream.set_read_timeout(Some(REFUSAL))?;
-        let mut monitor = Self(BufReader::new(stream));
-        monitor.say(&json!({"execute": "qmp_capabilities"}))?;
-        monitor.hear()?;
-        Ok(monitor)
-    }
-
-    fn say(&mut self, command: &Value) -> anyhow::Result<()> {
-        writeln!(self.0.get_mut(), "{command}")?;
-        Ok(())
-    }
-
-    fn hear(&mut self) -> anyhow::Result<Value> {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            ensure!(self.0.read_line(&mut line)? > 0, "QEMU's monitor has ended");
-            let answer: Value = serde_json::from_str(&line)?;
-            if let Some(value) = answer.get("return") {
-                return Ok(value.clone());
-            }
-            ensure!(answer.get("error").is_none(), "{answer}");
-        }
+        Ok(Self(Monitor::open(folder)?))
     }
 
     /// Commands of the monitor for people, which says something only where one fails. All are said before the first
@@ -120,13 +89,13 @@ impl Monitor {
     fn forward(&mut self, rules: impl Iterator<Item = String>) -> anyhow::Result<()> {
         let rules: Vec<String> = rules.collect();
         for rule in &rules {
-            self.say(&json!({
+            self.0.say(&json!({
                 "execute": "human-monitor-command",
                 "arguments": {"command-line": rule},
             }))?;
         }
         for rule in rules {
-            let answer = self.hear()?;
+            let answer = self.0.hear()?;
             let text = answer.as_str().unwrap_or_default().trim();
             ensure!(
                 text.is_empty() || text.ends_with("removed"),
@@ -161,14 +130,14 @@ fn reviewed(protocol: &str) -> anyhow::Result<BTreeSet<u16>> {
 pub fn the_box_listens_where_it_was_reviewed_and_nowhere_else(
     folder: &Folder,
 ) -> anyhow::Result<()> {
-    let mut monitor = Monitor::open(folder)?;
+    let mut ways = Ways::open(folder)?;
     let all: Vec<u16> = (1..=u16::MAX).collect();
     let reviewed = reviewed("tcp")?;
     let mut open = BTreeSet::new();
     for batch in all.chunks(BATCH) {
-        monitor.add("tcp", batch)?;
+        ways.add("tcp", batch)?;
         open.extend(listening(batch, &reviewed)?);
-        monitor.remove("tcp", batch)?;
+        ways.remove("tcp", batch)?;
     }
     ensure!(
         open == reviewed,
@@ -214,10 +183,10 @@ fn refuses(stream: &mut TcpStream) -> anyhow::Result<bool> {
 
 /// UDP has no refusal that could be seen from here: each of the usual services is asked in its own words.
 pub fn the_box_answers_no_usual_question_over_udp(folder: &Folder) -> anyhow::Result<()> {
-    let mut monitor = Monitor::open(folder)?;
+    let mut ways = Ways::open(folder)?;
     let reviewed = reviewed("udp")?;
     let ports = UDP.map(|(port, _)| port);
-    monitor.add("udp", &ports)?;
+    ways.add("udp", &ports)?;
     let mut asked = Vec::new();
     for (port, question) in UDP {
         if reviewed.contains(&port) {
@@ -234,5 +203,5 @@ pub fn the_box_answers_no_usual_question_over_udp(folder: &Folder) -> anyhow::Re
         let answer = socket.recv(&mut [0; 512]);
         ensure!(answer.is_err(), "UDP port {port} answers");
     }
-    monitor.remove("udp", &ports)
+    ways.remove("udp", &ports)
 }

@@ -77,10 +77,9 @@ pub fn text<'a>(value: &'a Value, key: &str) -> anyhow::Result<&'a str> {
     member.with_context(|| format!("no {key}: {value}"))
 }
 
-/// What is on the box, once everything that should run is ready. Ids of the services by their names beside it.
-pub fn look(guest: &Guest, line: &Line) -> anyhow::Result<(State, BTreeMap<String, String>)> {
+/// What is on the box, once everything that should run is ready.
+pub fn look(guest: &Guest, line: &Line) -> anyhow::Result<State> {
     let mut state = State::default();
-    let mut names = BTreeMap::new();
     let shown = guest.door()?.told(&["ps", "-o", "json"], None)?;
     let list: Vec<Value> = serde_json::from_str(&shown).context("`ps` is not understood")?;
     for application in &list {
@@ -90,18 +89,9 @@ pub fn look(guest: &Guest, line: &Line) -> anyhow::Result<(State, BTreeMap<Strin
             "stopped" => Goal::Stop,
             other => bail!("{name} is {other}: {application}"),
         };
-        names.insert(text(application, "id")?.to_owned(), name.to_owned());
         state.applications.insert(name.to_owned(), goal);
-    }
-    let mut ids = BTreeMap::new();
-    for (id, name) in &names {
-        let path = format!("/mec_service_mgmt/v1/applications/{id}/services");
-        let list: Vec<Value> = serde_json::from_str(&ask(line, "GET", &path, None)?)?;
-        for service in &list {
-            let service_name = text(service, "serName")?.to_owned();
-            let own = format!("{path}/{}", text(service, "serInstanceId")?);
-            ids.insert(service_name.clone(), own);
-            state.services.insert(service_name, name.clone());
+        for service in services(line, text(application, "id")?)?.into_keys() {
+            state.services.insert(service, name.to_owned());
         }
     }
     let all: Vec<Value> =
@@ -110,7 +100,23 @@ pub fn look(guest: &Guest, line: &Line) -> anyhow::Result<(State, BTreeMap<Strin
         all.len() == state.services.len(),
         "a service is nobody's: {all:?}"
     );
-    Ok((state, ids))
+    Ok(state)
+}
+
+/// The services that an application has registered, by name, and where each is found.
+pub fn services(line: &Line, instance: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    let path = services_of(instance);
+    let list: Vec<Value> = serde_json::from_str(&ask(line, "GET", &path, None)?)?;
+    let each = list.iter().map(|service| {
+        let own = format!("{path}/{}", text(service, "serInstanceId")?);
+        Ok((text(service, "serName")?.to_owned(), own))
+    });
+    each.collect()
+}
+
+/// Where the services of an application are (MEC 011, 8.2.6).
+pub fn services_of(instance: &str) -> String {
+    format!("/mec_service_mgmt/v1/applications/{instance}/services")
 }
 
 /// Asks the box over HTTPS, as an orchestrator.

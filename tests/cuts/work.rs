@@ -8,13 +8,13 @@ use anyhow::{Context, bail, ensure};
 use board::client::until;
 use board::line::Line;
 use board_qemu::{Changes, Folder, Guest};
-use serde_json::json;
+use serde_json::{Value, json};
 use umec_tests::ground::{Ground, IMAGE};
 
 use crate::check;
 use crate::cut::{Campaign, Moment, each, take_power};
 use crate::draw::Draw;
-use crate::ledger::{Goal, Ledger, State, ask, look, text};
+use crate::ledger::{Goal, Ledger, State, ask, look, services, services_of, text};
 
 /// How long a box works before its power goes, at most: half a dozen changes.
 const WORK: Duration = Duration::from_secs(15);
@@ -100,7 +100,7 @@ fn again<'a>(
     let guest = check::start(ground, folder)?;
     check::healthy(&guest)?;
     let line = guest.line()?.context("the operator's key does not open")?;
-    let (found, _) = until(BACK, || look(&guest, &line).map(Some))?;
+    let found = until(BACK, || look(&guest, &line).map(Some))?;
     let place = ledger.compare(found)?;
     Ok((guest, place.to_owned()))
 }
@@ -169,17 +169,17 @@ fn serve(
 ) -> anyhow::Result<()> {
     let own = state.services.iter().filter(|(_, of)| *of == name);
     let own: Vec<String> = own.map(|(service, _)| service.clone()).collect();
+    let shown = guest.door()?.told(&["inspect", name], None)?;
+    let shown: Value = serde_json::from_str(&shown)?;
+    let id = text(&shown, "id")?;
     if own.len() == SERVICES || (!own.is_empty() && draw.once_in(3)) {
         let service = draw.one_of(&own).context("no services")?;
-        let (_, ids) = look(guest, line)?;
-        let path = ids.get(service).context("the service is not listed")?;
+        let there = services(line, id)?;
+        let path = there.get(service).context("the service is not listed")?;
         state.services.remove(service);
         ledger.ask(state);
         ask(line, "DELETE", path, None)?;
     } else {
-        let shown = guest.door()?.told(&["inspect", name], None)?;
-        let shown: serde_json::Value = serde_json::from_str(&shown)?;
-        let id = text(&shown, "id")?;
         let service = format!("s{}", draw.below(u64::MAX));
         state.services.insert(service.clone(), name.to_owned());
         ledger.ask(state);
@@ -190,8 +190,7 @@ fn serve(
                 "endpoint": {"uris": ["http://192.0.2.10:8080/"]}, "security": {},
             },
         });
-        let path = format!("/mec_service_mgmt/v1/applications/{id}/services");
-        ask(line, "POST", &path, Some(&body))?;
+        ask(line, "POST", &services_of(id), Some(&body))?;
     }
     ledger.acknowledged();
     Ok(())

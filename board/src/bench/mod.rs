@@ -54,6 +54,15 @@ pub enum Name {
     Mec,
     /// Power-on of a box in QEMU to its first page, its image, and its memory at rest.
     Boot,
+    /// What a box in QEMU writes to its disk at rest.
+    Flash,
+}
+
+impl Name {
+    /// Whether it measures boxes alone, which have programs of their own.
+    fn is_of_boxes(self) -> bool {
+        matches!(self, Self::Boot | Self::Flash)
+    }
 }
 
 /// How figures are shown.
@@ -117,7 +126,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             .canonicalize()
             .with_context(|| format!("cannot open {}", folder.display()))?,
         // A box has programs of its own.
-        None if names == [Name::Boot] => PathBuf::new(),
+        None if names.iter().all(|name| name.is_of_boxes()) => PathBuf::new(),
         None => build()?,
     };
     let means = Means {
@@ -145,11 +154,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 fn needs(names: &[Name]) -> Vec<&'static [install::Need]> {
     let mut needs = Vec::new();
-    if names != [Name::Boot] {
+    if !names.iter().all(|name| name.is_of_boxes()) {
         needs.extend([install::BUILD, install::HOST, install::REGISTRY]);
         needs.extend([install::TEST, install::BENCH]);
     }
-    if names.contains(&Name::Boot) {
+    if names.iter().any(|name| name.is_of_boxes()) {
         needs.extend([install::FORGE, board_qemu::NEEDS, install::ENCLOSE]);
     }
     needs.push(install::DEMO);
@@ -166,6 +175,7 @@ fn measure(name: Name, means: &Means) -> anyhow::Result<Vec<Measure>> {
         Name::Dns => dns::measure(means),
         Name::Mec => return mec::measures(means),
         Name::Boot => return boot::measures(means),
+        Name::Flash => boot::flash::measure(means),
     };
     one.map(|measure| vec![measure])
 }

@@ -13,6 +13,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use board_forge::{Bind, Cache, DebianRoot, Debs, Inputs, Made, debs, output, run};
 use board_node::port::free_port;
+use board_qemu::Monitor;
 
 use super::machine::{Kernel, Machine};
 use super::{Boot, LONGEST, page};
@@ -150,15 +151,8 @@ impl Debian {
 
     /// One power-on. What it writes to its disk is forgotten, so each is the same one.
     pub fn boot(&self, root: &DebianRoot, scratch: &Scratch) -> anyhow::Result<Boot> {
-        let folder = scratch.folder("debian")?;
         let here = free_port()?;
-        let kernel = Kernel {
-            image: &self.0.join("vmlinuz"),
-            initrd: Some(&self.0.join("initrd.img")),
-            words: COMMAND_LINE,
-        };
-        let disk = self.0.join(DISK_FILE);
-        let machine = Machine::start(root, &folder, &kernel, &disk, true, here)?;
+        let machine = self.start(root, &scratch.folder("debian")?, here)?;
         let power_on = Instant::now();
         let welcome = machine.hear(WELCOME, LONGEST)?;
         machine.hear(STARTED, LONGEST)?;
@@ -171,6 +165,30 @@ impl Debian {
             ],
             memory,
         })
+    }
+
+    /// One power-on that is looked at from its first page on.
+    pub fn rest<T>(
+        &self,
+        root: &DebianRoot,
+        scratch: &Scratch,
+        look: impl FnOnce(&mut Monitor) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let (folder, here) = (scratch.folder("debian")?, free_port()?);
+        let machine = self.start(root, &folder, here)?;
+        machine.hear(STARTED, LONGEST)?;
+        page::wait(here, LONGEST)?;
+        look(&mut Monitor::open_in(&folder)?)
+    }
+
+    fn start(&self, root: &DebianRoot, folder: &Path, here: u16) -> anyhow::Result<Machine> {
+        let kernel = Kernel {
+            image: &self.0.join("vmlinuz"),
+            initrd: Some(&self.0.join("initrd.img")),
+            words: COMMAND_LINE,
+        };
+        let disk = self.0.join(DISK_FILE);
+        Machine::start(root, folder, &kernel, &disk, true, here)
     }
 
     /// Megabytes of its files: what is on its disk, kernel and initrd among it.

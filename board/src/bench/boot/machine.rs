@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use board_forge::{Bind, DebianRoot};
-use board_qemu::{Console, Heard};
+use board_qemu::{Console, Heard, Monitor};
 
 use super::page::{MEMORY, PUBLISHED};
 
@@ -68,6 +68,7 @@ impl Machine {
             command.args(["-initrd", "/work/initrd"]);
         }
         command.args(["-serial", "stdio"]);
+        command.args(Monitor::arguments_in(INSIDE));
         let forget = if forget { "on" } else { "off" };
         let drive = format!("if=none,id=disk,format=raw,file=/work/disk.img,snapshot={forget}");
         command.args(["-drive", &drive]);

@@ -5,6 +5,7 @@
 //! QEMU starts its kernel by itself, nothing is verified or measured, and its disk is not encrypted.
 
 mod debian;
+pub mod flash;
 mod machine;
 mod ours;
 mod page;

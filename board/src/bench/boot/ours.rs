@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use board_forge::DebianRoot;
 use board_node::port::free_port;
-use board_qemu::{Changes, Folder, Forward, Guest, MOMENTS, Outcome, Parts};
+use board_qemu::{Changes, Folder, Forward, Guest, MOMENTS, Monitor, Outcome, Parts};
 
 use super::{Boot, LONGEST, page};
 use crate::client::until;
@@ -77,6 +77,23 @@ impl Deployed {
         let moments = stages.chain([(page::MOMENT, page.as_secs_f64())]).collect();
         guest.machine.cut()?;
         Ok(Boot { moments, memory })
+    }
+
+    /// One power-on that is looked at from its first page on.
+    pub fn rest<T>(
+        &self,
+        root: &DebianRoot,
+        look: impl FnOnce(&mut Monitor) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let changes = Changes {
+            arguments: Monitor::arguments(),
+            ..self.changes.clone()
+        };
+        let (guest, _) = start(root, &self.folder, &changes)?;
+        page::wait(self.here, LONGEST)?;
+        let seen = look(&mut Monitor::open(&self.folder)?)?;
+        guest.machine.cut()?;
+        Ok(seen)
     }
 
     /// Megabytes of the signed file.
