@@ -18,16 +18,54 @@ pub use record::Record;
 pub use service::StoredService;
 pub use subscription::StoredSubscription;
 
-/// The layout this program writes, kept in `SQLite`'s `user_version`.
-const SCHEMA_VERSION: i64 = 3;
+/// The layout that this program writes, kept in `SQLite`'s `user_version`.
+pub const SCHEMA: u32 = newest().to;
+/// The oldest layout whose programs can read and write what this one writes, kept in `SQLite`'s `application_id`: what an
+/// update is judged by, as the release before has to open the database again after a rollback.
+pub const SCHEMA_READS: u32 = newest().reads;
 /// How long a locked database is waited for: only `sqlite3` in a person's hands can hold it.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// What leads from each layout to the next, the first of them from an empty file. Only ever added to.
-const MIGRATIONS: [(i64, &str); 3] = [
-    (
-        1,
-        "
+/// What leads from one layout to the next.
+#[derive(Debug, Clone, Copy)]
+struct Migration {
+    /// The layout that it leads to.
+    to: u32,
+    /// The oldest layout whose programs can go on with it. One that only adds (a table, a column with a default, an index,
+    /// a field that the documents' readers pass over) leaves it as it was; any other raises it to `to`, and an update with
+    /// it is a step that nothing leads back from.
+    reads: u32,
+    /// How.
+    sql: &'static str,
+}
+
+/// All of them, the first from an empty file. Only ever added to.
+const MIGRATIONS: [Migration; 3] = [
+    Migration {
+        to: 1,
+        reads: 1,
+        sql: FIRST,
+    },
+    Migration {
+        to: 2,
+        reads: 1,
+        sql: subscription::TABLE,
+    },
+    // It changed a reference that programs before relied on.
+    Migration {
+        to: 3,
+        reads: 3,
+        sql: THIRD,
+    },
+];
+
+const fn newest() -> Migration {
+    let [.., newest] = MIGRATIONS;
+    newest
+}
+
+/// Schema 1.
+const FIRST: &str = "
     CREATE TABLE instance (
         id            TEXT PRIMARY KEY,
         name          TEXT NOT NULL UNIQUE,
@@ -42,11 +80,7 @@ const MIGRATIONS: [(i64, &str); 3] = [
         instance TEXT NOT NULL REFERENCES instance (id) ON DELETE CASCADE,
         document TEXT NOT NULL
     ) STRICT;
-",
-    ),
-    (2, subscription::TABLE),
-    (3, THIRD),
-];
+";
 
 /// Schema 3: services of applications that run elsewhere have no row in `instance`; and records.
 const THIRD: &str = "
@@ -79,13 +113,17 @@ pub enum StoreError {
     /// Another instance has the name.
     #[error("an application named {0:?} exists; choose another name or `rm` it first")]
     NameTaken(String),
-    /// A newer program wrote the file.
-    #[error("{path} was written by a newer version (schema {found}); install that version again")]
+    /// A newer program wrote the file, and not so that this one could go on with it.
+    #[error(
+        "{path} was written by a newer version (schema {found}, for readers of {reads} and later); install that version again"
+    )]
     Newer {
         /// The database.
         path: PathBuf,
         /// Its schema version.
-        found: i64,
+        found: u32,
+        /// The oldest schema whose programs read it.
+        reads: u32,
     },
     /// A row that this program cannot read.
     #[error("{path}: the row of {id} cannot be read: {source}")]
@@ -128,6 +166,10 @@ pub struct Store {
 impl Store {
     /// Opens or makes the database.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, &MIGRATIONS)
+    }
+
+    fn open_with(path: &Path, migrations: &[Migration]) -> Result<Self, StoreError> {
         let at = |operation| move |source| failed(path, operation, source);
         let mut connection = Connection::open(path).map_err(at("opening"))?;
         connection.busy_timeout(BUSY).map_err(at("opening"))?;
@@ -137,30 +179,34 @@ impl Store {
             )
             .map_err(at("setting up"))?;
         let transaction = connection.transaction().map_err(at("setting up"))?;
-        let version: i64 = transaction
-            .query_row("PRAGMA user_version", [], |row| row.get(0))
-            .map_err(at("setting up"))?;
-        if version > SCHEMA_VERSION {
+        let (found, reads) = versions(&transaction).map_err(at("setting up"))?;
+        let ours = migrations.last().map_or(0, |newest| newest.to);
+        if found > ours && reads > ours {
             return Err(StoreError::Newer {
                 path: path.to_owned(),
-                found: version,
+                found,
+                reads,
             });
         }
-        for (_, migration) in MIGRATIONS.iter().filter(|(to, _)| *to > version) {
+        for migration in migrations.iter().filter(|migration| migration.to > found) {
             transaction
-                .execute_batch(migration)
+                .execute_batch(migration.sql)
+                .and_then(|()| transaction.pragma_update(None, "user_version", migration.to))
+                .and_then(|()| transaction.pragma_update(None, "application_id", migration.reads))
                 .map_err(at("making the tables"))?;
-        }
-        if version < SCHEMA_VERSION {
-            transaction
-                .pragma_update(None, "user_version", SCHEMA_VERSION)
-                .map_err(at("setting up"))?;
         }
         transaction.commit().map_err(at("making the tables"))?;
         Ok(Self {
             path: path.to_owned(),
             connection,
         })
+    }
+
+    /// The oldest layout whose programs can open the database as it is.
+    pub fn reads(&self) -> Result<u32, StoreError> {
+        let (_, reads) =
+            versions(&self.connection).map_err(|source| self.failed("looking at it", source))?;
+        Ok(reads)
     }
 
     /// Every instance with its secrets, by name.
@@ -277,6 +323,15 @@ impl Store {
     fn failed(&self, operation: &'static str, source: rusqlite::Error) -> StoreError {
         failed(&self.path, operation, source)
     }
+}
+
+/// The layout of a database, and the oldest one whose programs read it. Before layouts said so, each was for itself.
+fn versions(connection: &Connection) -> rusqlite::Result<(u32, u32)> {
+    let pragma = |name: &str| {
+        connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, u32>(0))
+    };
+    let (version, reads) = (pragma("user_version")?, pragma("application_id")?);
+    Ok((version, if reads == 0 { version } else { reads }))
 }
 
 fn failed(path: &Path, operation: &'static str, source: rusqlite::Error) -> StoreError {

@@ -110,7 +110,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
         let old = rusqlite::Connection::open(&path).unwrap();
-        old.execute_batch(crate::MIGRATIONS[0].1).unwrap();
+        old.execute_batch(crate::MIGRATIONS[0].sql).unwrap();
         old.execute_batch(
             "INSERT INTO instance VALUES ('i', 'n', 2, 'running', '{}', 'm', 'c');
              INSERT INTO service VALUES ('s', 'i', '{}');
