@@ -1,17 +1,22 @@
 //! Changing keys, and revoking images.
+//!
+//! A new key `update` is signed by the one before it: boxes that know the old one take it for that ([`Keys::succession`]).
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use board_forge::{Cache, tools};
+use board_forge::{Cache, DebianRoot, tools};
+use edged_update::{Succession, Successor, UpdateKey};
 
 use crate::store::{ACCEPTED, REVOKED, REVOKED_IMAGES};
 use crate::{ImageHash, Keys, Name, Signer, authenticode, make};
 
 /// Keys that were taken out of use.
 const OLD: &str = "old";
+/// What each key `update` says of its successor.
+const SUCCESSION: &str = "succession";
 
 impl Keys {
     /// Makes a new key in place of another, which is kept below `old`. A certificate of db stays in db, so that images
@@ -36,6 +41,9 @@ impl Keys {
             .tempdir_in(self.folder())?;
         make::make_one(&root, aside.path(), name, self.development)?;
         let number = self.generation(name)?;
+        if name == Name::Update {
+            self.succeed(&root, aside.path(), number)?;
+        }
         if name == Name::Db {
             let kind = if revoke { REVOKED } else { ACCEPTED };
             let folder = self.folder().join(kind);
@@ -53,6 +61,61 @@ impl Keys {
             fs::rename(aside.path().join(&file), self.folder().join(&file))?;
         }
         Ok(())
+    }
+
+    /// Has the key `update` that is in use sign the one that is about to take its place.
+    fn succeed(&self, root: &DebianRoot, aside: &Path, number: usize) -> anyhow::Result<()> {
+        let read = |path: &Path| {
+            let pem = fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            UpdateKey::from_pem(&pem).with_context(|| format!("{} is wrong", path.display()))
+        };
+        let old = read(&self.public(Name::Update))?;
+        let key = read(&aside.join(format!("{}.pub", Name::Update)))?;
+        let folder = tempfile::tempdir()?;
+        let (message, signature) = (
+            folder.path().join("message"),
+            folder.path().join("signature"),
+        );
+        fs::write(&message, key.succession_message())?;
+        self.sign(root, Name::Update, &message, &signature)?;
+        let successor = Successor {
+            by: old.fingerprint(),
+            signature: fs::read(&signature)?,
+            key,
+        };
+        if !old.verifies(&successor.key.succession_message(), &successor.signature) {
+            bail!(
+                "the key update in use is not the private half of {}",
+                self.public(Name::Update).display()
+            );
+        }
+        let statements = self.folder().join(SUCCESSION);
+        fs::create_dir_all(&statements)?;
+        fs::write(
+            statements.join(format!("{number}.json")),
+            serde_json::to_vec_pretty(&successor)?,
+        )?;
+        Ok(())
+    }
+
+    /// How the key `update` came after earlier ones: what a bundle carries, so that boxes with an earlier one take it.
+    ///
+    /// # Errors
+    /// A statement cannot be read.
+    pub fn succession(&self) -> anyhow::Result<Succession> {
+        let folder = self.folder().join(SUCCESSION);
+        let mut successors = Vec::new();
+        for number in 1.. {
+            let path = folder.join(format!("{number}.json"));
+            let Ok(bytes) = fs::read(&path) else {
+                break;
+            };
+            let successor: Successor = serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} is wrong", path.display()))?;
+            successors.push(successor);
+        }
+        Ok(Succession::newest(successors))
     }
 
     /// The number of the next old key of this name.

@@ -126,7 +126,7 @@ impl Name {
                 "data partitions are sealed to the old key: enrol the new one on each box, or have its recovery key at hand"
             }
             Self::Update => {
-                "boxes know the new key from the next image on; sign that image's update by the old key"
+                "make the next update as ever: it carries the old key's word for the new one, and boxes know the new one alone once they have confirmed it"
             }
             Self::Commissioning => {
                 "boxes that are not commissioned yet need an image with the new key"

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use board_forge::Cache;
 use board_keys::{Keys, Name};
+use edged_update::{Succession, UpdateKey};
 
 /// A copy of the development keys, which a test may change.
 fn keys(folder: &Path) -> (Cache, Keys) {
@@ -81,6 +82,29 @@ fn a_new_db_key_stands_beside_the_old_one_until_that_is_revoked() {
     assert_eq!(occurrences(&seed[..dbx], &second), 0);
     assert_eq!(occurrences(&seed[dbx..], &second), 1);
     assert!(keys.rotate(&cache, Name::Kek, true).is_err());
+}
+
+#[test]
+fn each_update_key_signs_its_successor() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, keys) = keys(folder.path());
+    let key = |keys: &Keys| {
+        let pem = fs::read_to_string(keys.public(Name::Update)).unwrap();
+        UpdateKey::from_pem(&pem).unwrap()
+    };
+    assert_eq!(keys.succession().unwrap(), Succession::default());
+    let mut chain = vec![key(&keys)];
+    for _ in 0..2 {
+        keys.rotate(&cache, Name::Update, false).unwrap();
+        chain.push(key(&keys));
+    }
+    let successors = Vec::from(keys.succession().unwrap());
+    assert_eq!(successors.len(), 2);
+    for (successor, pair) in successors.iter().zip(chain.windows(2)) {
+        assert_eq!(successor.key, pair[1]);
+        assert_eq!(successor.by, pair[0].fingerprint());
+        assert!(pair[0].verifies(&pair[1].succession_message(), &successor.signature));
+    }
 }
 
 #[test]
