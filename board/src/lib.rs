@@ -18,6 +18,7 @@ pub mod image;
 pub mod install;
 pub mod python;
 pub mod registry;
+pub mod update;
 pub mod workspace;
 
 pub use board_node::{client, line, process};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use board::install::{self, Consent, Need};
-use board::{bench, check, demo, generate, host};
+use board::{bench, check, demo, generate, host, update};
 use clap::{Args, Parser, Subcommand};
 
 /// Everything a person does with this repository.
@@ -37,6 +37,8 @@ enum Verb {
     Cross(Asked<board_cross::Options>),
     /// Make the signed image of a box, with its bill of materials and what the TPM will hold.
     Image(Asked<board_image::Options>),
+    /// Make an image and a signed bundle of it, which a running box takes with `edgectl update install FILE`.
+    Update(Asked<update::Options>),
     /// Start a box in QEMU through the whole chain, print one line of JSON, and run until SIGTERM.
     Qemu(Asked<board_qemu::Options>),
     /// Run the tests of the spine inside QEMU: aarch64, the box's kernel, cgroup version 2.
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Verb::Kernel(asked) => asked.run(&[install::FORGE], board_kernel::run),
         Verb::Cross(asked) => asked.run(&[install::FORGE], board_cross::run),
         Verb::Image(asked) => asked.run(&[install::FORGE], board_image::run),
+        Verb::Update(asked) => asked.run(&[install::FORGE], update::run),
         Verb::Qemu(asked) => asked.run(&[install::FORGE, board_qemu::NEEDS], board_qemu::run),
         Verb::GuestTest(asked) => asked.run(&[install::FORGE], board_guest::run),
     };

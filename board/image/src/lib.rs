@@ -2,12 +2,13 @@
 //!
 //! [`build()`] takes the kernel, the programs and Debian's packages and makes one unified kernel image of them ([`uki`]),
 //! signed for UEFI Secure Boot ([`authenticode`]), and foretells what a TPM will hold when it has booted ([`golden`]).
-//! [`Image::write_disk`] puts it onto a [`disk`] or, for the Raspberry Pi, a card. [`measure`] reads the log of a real
+//! [`bundle()`] makes a signed update of it; [`Image::write_disk`] puts it onto a [`disk`] or, for the Raspberry Pi, a card. [`measure`] reads the log of a real
 //! boot and says which event was not as foretold. The same sources and keys give the same bits.
 
 pub mod authenticode;
 mod board;
 mod build;
+mod bundle;
 mod checksum;
 mod crates;
 mod der;
@@ -31,5 +32,6 @@ mod verb;
 
 pub use board::Board;
 pub use build::{Image, Pieces, Request, build};
+pub use bundle::bundle;
 pub use probe::probe;
 pub use verb::{Options, run};

@@ -1,0 +1,55 @@
+//! `cargo board update`: an image as a signed bundle that a running box takes.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use board_forge::Cache;
+use board_image::{Board, Request, bundle};
+use clap::Args;
+use edged_update::Schema;
+
+/// Words of `cargo board update`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The board
+    #[arg(long, default_value = "qemu-aarch64")]
+    board: Board,
+    /// Programs as they ship (slow to link); without it as tests use them
+    #[arg(long)]
+    release: bool,
+    /// The keys' folder; without it this machine's development keys
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
+    /// The bundle
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+}
+
+/// Makes the bundle and says what it is.
+///
+/// # Errors
+/// What a step says.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let request = Request {
+        board: options.board,
+        keys: options.keys.clone(),
+        release: options.release,
+    };
+    // The programs in the image are of these sources: what they make of the database is known here.
+    let schema = Schema {
+        writes: edged_store::SCHEMA,
+        reads: edged_store::SCHEMA_READS,
+    };
+    let manifest = bundle(&Cache::open()?, &request, schema, &options.output)?;
+    println!(
+        "{}: release {} for {}, {} bytes of parts, signed by update {}",
+        options.output.display(),
+        manifest.release,
+        manifest.board,
+        manifest.size(),
+        manifest.key
+    );
+    println!("in {:.1} s", begun.elapsed().as_secs_f32());
+    Ok(())
+}
