@@ -12,7 +12,7 @@ use board_keys::{Keys, Name};
 
 use crate::authenticode::Signatory;
 use crate::board::Board;
-use crate::disk::{self, Disk};
+use crate::disk::Disk;
 use crate::golden::{self, Chain, Golden};
 use crate::pcr::Event;
 use crate::rpi::Card;
@@ -326,8 +326,7 @@ fn foretell(before: &Before, uki: &[u8]) -> anyhow::Result<Golden> {
     };
     golden::foretell(&Chain {
         firmware: &before.measured,
-        keys: &variables::read(&fs::read(&before.seed)?)?,
-        boot: &disk::boot_variables()?,
+        seed: &variables::read(&fs::read(&before.seed)?)?,
         uki,
         partitions: table.as_deref(),
     })

@@ -8,10 +8,10 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use board_forge::{Bind, DebianRoot, run};
+use edged_slot::{DiskFile, Slot, Slots, lay, next};
 
 use crate::checksum::crc32;
 use crate::guid::Guid;
-use crate::variables::{self, BootEntry, Variable};
 
 /// Bytes of a sector.
 pub const SECTOR: u64 = 512;
@@ -43,30 +43,9 @@ const ENTRY: usize = 128;
 const HEADER: usize = 92;
 const TABLE_SECTORS: u64 = 32;
 
-/// The paths of the two images on the boot partition.
-pub const SLOTS: [(u16, &str, &str); 2] = [
-    (1, "A", "\\EFI\\umec\\a.efi"),
-    (2, "B", "\\EFI\\umec\\b.efi"),
-];
-
-/// The boot manager's variables, as they stand in the file on the boot partition.
-///
-/// # Errors
-/// Never for the constants above.
-pub fn boot_variables() -> anyhow::Result<Vec<Variable>> {
-    let entries = SLOTS.map(|(number, title, file)| {
-        let entry = BootEntry {
-            title: title.to_owned(),
-            file: file.to_owned(),
-        };
-        (number, entry)
-    });
-    variables::boot_manager(&entries)
-}
-
-/// The first image on the boot partition, and U-Boot's variables, as mtools names them.
-pub const FIRST_IMAGE: &str = "EFI/umec/a.efi";
-/// Where U-Boot keeps the variables that Linux may change, on the ESP.
+/// The images on the boot partition, as mtools names them.
+pub const IMAGES: [&str; 2] = ["EFI/umec/a.efi", "EFI/umec/b.efi"];
+/// Where U-Boot keeps which image starts next.
 pub const VARIABLES: &str = "ubootefi.var";
 
 /// A partition of the table.
@@ -169,23 +148,17 @@ impl Disk {
         header
     }
 
-    /// Writes the disk with `uki` in the first slot; the second is left for an update.
+    /// Writes the disk with the image in both slots.
     ///
     /// # Errors
     /// The image is too large for its slot, or mtools'.
     pub fn write(&self, tools: &DebianRoot, to: &Path, uki: &[u8]) -> anyhow::Result<()> {
-        let size = u64::try_from(uki.len())?;
-        if size > SLOT {
-            bail!("the image has {size} bytes and its slot {SLOT}; leave something out");
-        }
         let disk = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
         disk.set_len(self.sectors * SECTOR)?;
         self.write_tables(&disk)?;
         drop(disk);
         let [boot, _] = &self.partitions;
-        let variables = variables::file(&boot_variables()?)?;
-        let files = [(FIRST_IMAGE, uki), (VARIABLES, variables.as_slice())];
-        fat(tools, to, boot.first, boot.count, "UMEC-BOOT", &files)
+        boot_partition(tools, to, boot.first, boot.count, uki)
     }
 
     fn write_tables(&self, disk: &File) -> anyhow::Result<()> {
@@ -219,6 +192,35 @@ pub fn mbr(disk: [u8; 4], partitions: &[(u8, u32, u32)]) -> Vec<u8> {
     out.resize(510, 0);
     out.extend([0x55, 0xaa]);
     out
+}
+
+/// Makes the boot partition: the image in both slots, each with clusters of its own for as much as a slot takes, and
+/// nothing said of what starts next.
+///
+/// # Errors
+/// The image is too large for its slot, or mtools'.
+pub fn boot_partition(
+    tools: &DebianRoot,
+    disk: &Path,
+    first: u64,
+    count: u64,
+    uki: &[u8],
+) -> anyhow::Result<()> {
+    let size = u64::try_from(uki.len())?;
+    if size > SLOT {
+        bail!("the image has {size} bytes and its slot {SLOT}; leave something out");
+    }
+    let next = next::file(None);
+    let [a, b] = IMAGES;
+    let files = [(VARIABLES, next.as_slice()), (a, &[]), (b, &[])];
+    fat(tools, disk, first, count, "UMEC-BOOT", &files)?;
+    let partition = DiskFile::open(disk, first * SECTOR)?;
+    lay::out(&partition, SLOT, u32::try_from(size)?)?;
+    let mut slots = Slots::open(&partition)?;
+    for slot in [Slot::A, Slot::B] {
+        slots.put(slot, size, &mut &*uki)?;
+    }
+    Ok(())
 }
 
 /// Makes a FAT32 in a part of a disk and puts files into it, by path.

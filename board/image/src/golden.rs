@@ -5,6 +5,7 @@
 //! entry that U-Boot makes by itself of the disk that it finds, and U-Boot's version where no stage before it measures it.
 
 use anyhow::Context;
+use edged_evidence::golden::CALLING;
 pub use edged_evidence::golden::{Expected, Golden, PHASES, Register};
 
 use crate::authenticode;
@@ -17,12 +18,10 @@ use crate::variables::{self, Variable};
 const SEPARATOR: [u8; 4] = [0; 4];
 const SEPARATED: u8 = 8;
 /// Texts that U-Boot measures (`EV_EFI_ACTION`).
-const CALLING: &str = "Calling EFI Application from Boot Option";
 const EXIT: &str = "Exit Boot Services Invocation";
 const EXITED: &str = "Exit Boot Services Returned with Success";
 /// The names of the events that only the machine knows.
 const DEVICE_TREE: &str = "DTB DATA";
-const OWN_ENTRY: &str = "Boot0000";
 const VERSION: &str = "version of the firmware";
 
 /// What boots.
@@ -30,10 +29,8 @@ const VERSION: &str = "version of the firmware";
 pub struct Chain<'a> {
     /// What the stages before U-Boot measure, in order. Empty when U-Boot is the first.
     pub firmware: &'a [Event],
-    /// PK, KEK, db and dbx as U-Boot was built with; one that is not there is empty.
-    pub keys: &'a [Variable],
-    /// The boot order and the boot entries.
-    pub boot: &'a [Variable],
+    /// What U-Boot was built with: PK, KEK, db and dbx, where one that is not there is empty, and what it starts.
+    pub seed: &'a [Variable],
     /// The signed unified kernel image.
     pub uki: &'a [u8],
     /// What U-Boot measures of the partition table; nothing on a disk with an MBR.
@@ -50,10 +47,10 @@ pub fn foretell(chain: &Chain) -> anyhow::Result<Golden> {
         .section(".linux")
         .context("the unified kernel image has no kernel")?;
     let mut events = firmware(chain.firmware);
-    events.extend(secure_boot(chain.keys));
+    events.extend(secure_boot(chain.seed));
     events.push(application(1, chain.uki)?);
     events.push(machine(1, DEVICE_TREE));
-    events.extend(boot_manager(chain.boot));
+    events.extend(boot_manager(chain.seed));
     events.push(text(4, CALLING));
     let table = chain
         .partitions
@@ -105,19 +102,10 @@ fn secure_boot(keys: &[Variable]) -> Vec<(u8, Expected)> {
     events.into_iter().map(known).collect()
 }
 
-/// The boot manager's variables as it finds them, and one entry more: U-Boot makes it of the disk that it sees, under the
-/// first free number, 0, puts it last in the order, and keeps it, so that the first boot measures what all others do.
-fn boot_manager(variables: &[Variable]) -> Vec<(u8, Expected)> {
-    let mut events = Vec::new();
-    for variable in variables {
-        let mut variable = variable.clone();
-        if variable.name == "BootOrder" {
-            variable.data.extend([0; 2]);
-        }
-        events.push(known(variable.event(1)));
-    }
-    events.push(machine(1, OWN_ENTRY));
-    events
+/// The boot manager's variables, in the order in which they stand in the seed: it knows no others.
+fn boot_manager(seed: &[Variable]) -> Vec<(u8, Expected)> {
+    let own = seed.iter().filter(|one| one.name.starts_with("Boot"));
+    own.map(|variable| known(variable.event(1))).collect()
 }
 
 fn application(count: usize, file: &[u8]) -> anyhow::Result<(u8, Expected)> {

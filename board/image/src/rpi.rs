@@ -9,13 +9,12 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use board_firmware::RaspberryFirmware;
 use board_forge::{Cache, DebianRoot, Made, debs};
 use board_kernel::Kernel;
 
-use crate::disk::{self, SECTOR, SLOT, boot_variables, fat, mbr};
-use crate::variables;
+use crate::disk::{SECTOR, SLOT, boot_partition, fat, mbr};
 
 const MIB: u64 = 1 << 20;
 /// The Pi's firmware reads FAT from a partition of type c; U-Boot keeps EFI variables only on one of type ef.
@@ -86,12 +85,6 @@ impl Card {
     /// # Errors
     /// A file is missing, or cannot be written.
     pub fn write(&self, tools: &DebianRoot, to: &Path, uki: &[u8]) -> anyhow::Result<()> {
-        if u64::try_from(uki.len())? > SLOT {
-            bail!(
-                "the image has {} bytes and its slot {SLOT}; leave something out",
-                uki.len()
-            );
-        }
         let file = File::create(to)?;
         file.set_len(CARD * MIB)?;
         let partitions = [FIRMWARE, BOOT, DATA].map(|(kind, first, count)| {
@@ -110,13 +103,8 @@ impl Card {
             |(_, first, count): (u8, u64, u64)| (first * MIB / SECTOR, count * MIB / SECTOR);
         let (first, count) = place(FIRMWARE);
         fat(tools, to, first, count, "UMEC-PI", &contents)?;
-        let variables = variables::file(&boot_variables()?)?;
         let (first, count) = place(BOOT);
-        let files = [
-            (disk::FIRST_IMAGE, uki),
-            (disk::VARIABLES, variables.as_slice()),
-        ];
-        fat(tools, to, first, count, "UMEC-BOOT", &files)
+        boot_partition(tools, to, first, count, uki)
     }
 
     fn firmware_files(&self) -> anyhow::Result<Vec<(String, Vec<u8>)>> {

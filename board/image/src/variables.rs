@@ -1,4 +1,4 @@
-//! EFI variables: as U-Boot keeps them in `ubootefi.var`, as it measures them, and the entries of its boot manager.
+//! EFI variables: as U-Boot keeps them in a file, and as it measures them.
 
 use anyhow::{Context, bail};
 
@@ -15,8 +15,6 @@ const GLOBAL: Guid = Guid::new("8be4df61-93ca-11d2-aa0d-00e098032b8c");
 const SECURITY: Guid = Guid::new("d719b2cb-3d3a-4596-a3bc-dad00e67656f");
 /// Kept, seen by the boot manager, seen by Linux (UEFI, `GetVariable`).
 const KEPT: u32 = 0x7;
-/// A boot entry that is tried (UEFI, load options).
-const ACTIVE: u32 = 0x1;
 /// The head of a file and of an entry.
 const FILE_HEAD: usize = 24;
 const ENTRY_HEAD: usize = 32;
@@ -75,62 +73,7 @@ fn wide(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
-/// A file that U-Boot's boot manager can start, on whichever disk has it.
-///
-/// The path alone: U-Boot then looks for the file itself and knows the disk's whole path. With the partition in front
-/// (UEFI's other short form) it does not, and leaves out the measurement of the partition table and the separators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BootEntry {
-    /// What the console shows.
-    pub title: String,
-    /// The file's path, with `\`.
-    pub file: String,
-}
-
-impl BootEntry {
-    /// As a load option (UEFI, 3.1.3), without any options for what is started.
-    ///
-    /// # Errors
-    /// The path is longer than a device path can say.
-    pub fn option(&self) -> anyhow::Result<Vec<u8>> {
-        let file = [wide(&self.file), vec![0, 0]].concat();
-        let path = [node(4, 4, &file)?, node(0x7f, 0xff, &[])?].concat();
-        let mut out = ACTIVE.to_le_bytes().to_vec();
-        out.extend(u16::try_from(path.len())?.to_le_bytes());
-        out.extend(wide(&self.title));
-        out.extend([0, 0]);
-        out.extend(path);
-        Ok(out)
-    }
-}
-
-/// A node of a device path (UEFI, 10.2).
-fn node(kind: u8, subtype: u8, data: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let length = u16::try_from(data.len() + 4).context("a device path node is too long")?;
-    let mut out = vec![kind, subtype];
-    out.extend(length.to_le_bytes());
-    out.extend_from_slice(data);
-    Ok(out)
-}
-
-/// The boot manager's variables, the order first.
-///
-/// # Errors
-/// A path is too long.
-pub fn boot_manager(entries: &[(u16, BootEntry)]) -> anyhow::Result<Vec<Variable>> {
-    let numbers = entries.iter().map(|(number, _)| *number);
-    let order = numbers.flat_map(u16::to_le_bytes).collect();
-    let mut all = vec![Variable::global("BootOrder", order)];
-    for (number, entry) in entries {
-        all.push(Variable::global(
-            &format!("Boot{number:04X}"),
-            entry.option()?,
-        ));
-    }
-    Ok(all)
-}
-
-/// The file `ubootefi.var` with these variables.
+/// A file with these variables.
 ///
 /// # Errors
 /// They are too much for the format.
@@ -201,40 +144,25 @@ fn entry(bytes: &[u8]) -> Option<(Variable, usize)> {
 mod tests {
     use super::*;
 
-    fn entry() -> BootEntry {
-        BootEntry {
-            title: "A".to_owned(),
-            file: "\\EFI\\umec\\a.efi".to_owned(),
-        }
+    fn some() -> [Variable; 2] {
+        let order = Variable::global("BootOrder", vec![1, 0, 2, 0]);
+        [order, Variable::key("db", vec![7; 9])]
     }
 
     #[test]
     fn what_is_written_is_read_again() {
-        let variables = boot_manager(&[(1, entry()), (2, entry())]).unwrap();
-        let names: Vec<_> = variables.iter().map(|one| one.name.as_str()).collect();
-        assert_eq!(names, ["BootOrder", "Boot0001", "Boot0002"]);
-        assert_eq!(variables[0].data, [1, 0, 2, 0]);
-        let file = file(&variables).unwrap();
+        let file = file(&some()).unwrap();
         assert_eq!(file.len() % 8, 0);
-        assert_eq!(read(&file).unwrap(), variables);
+        assert_eq!(read(&file).unwrap(), some());
     }
 
     #[test]
     fn a_changed_file_of_variables_is_refused() {
-        let mut file = file(&boot_manager(&[(1, entry())]).unwrap()).unwrap();
+        let mut file = file(&some()).unwrap();
         let last = file.len() - 1;
         file[last] ^= 1;
         assert!(read(&file).is_err());
         assert!(read(b"short").is_err());
-    }
-
-    #[test]
-    fn a_boot_entry_gives_no_options_to_what_it_starts() {
-        let option = entry().option().unwrap();
-        let length = usize::from(u16::from_le_bytes([option[4], option[5]]));
-        // Attributes, length, "A" with its end, the path, and nothing after it.
-        assert_eq!(option.len(), 6 + 4 + length);
-        assert!(option.ends_with(&[0x7f, 0xff, 4, 0]));
     }
 
     #[test]

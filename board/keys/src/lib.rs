@@ -5,9 +5,10 @@
 //! in a PKCS#11 token or behind a signing command ([`Signer`]). A file `DEVELOPMENT` marks a set that nobody keeps
 //! safe; whatever is built with it says so.
 //!
-//! [`Keys::seed`] gives the variables (PK, KEK, db, dbx) that U-Boot carries inside.
+//! [`Keys::seed`] gives the variables (PK, KEK, db, dbx, and what is started) that U-Boot carries inside.
 
 mod authenticode;
+mod boot;
 mod change;
 mod encoding;
 mod holding;
@@ -20,6 +21,7 @@ mod variables;
 mod verb;
 
 pub use authenticode::authenticode;
+pub use boot::SLOTS;
 pub use holding::{Reach, Signer};
 pub use make::NEEDS;
 pub use name::{Algorithm, Name};

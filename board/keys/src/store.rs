@@ -201,7 +201,7 @@ impl Keys {
             .collect()
     }
 
-    /// The variables that U-Boot carries inside: PK, KEK, db, and dbx when something is revoked.
+    /// The variables that U-Boot carries inside: PK, KEK, db, dbx when something is revoked, and what is started.
     ///
     /// # Errors
     /// A certificate or list cannot be read.
@@ -232,6 +232,7 @@ impl Keys {
         if !dbx.is_empty() {
             variables.push(Variable::authenticated("dbx", SECURITY_DATABASE, dbx));
         }
+        variables.extend(crate::boot::variables()?);
         Variables(variables).encode()
     }
 

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use board_forge::{Bind, Cache, debs, output, run};
-use board_image::disk::{SLOTS, VARIABLES};
+use board_image::disk::VARIABLES;
 use board_image::variables::{self, Variable};
 use board_keys::{Keys, Name};
 
@@ -70,7 +70,7 @@ impl Images<'_> {
             Ok(fs::read(self.folder.path.join("list.esl"))?)
         };
         let (foreign, own) = (list("foreign")?, list("db")?);
-        let mut all = vec![
+        let all = [
             Variable::global("SecureBoot", vec![0]),
             Variable::global("SetupMode", vec![1]),
             Variable::key("PK", foreign.clone()),
@@ -78,20 +78,7 @@ impl Images<'_> {
             Variable::key("db", [foreign, own].concat()),
             Variable::key("dbx", Vec::new()),
         ];
-        all.extend(board_image::disk::boot_variables()?);
         self.plant(&format!("::/{VARIABLES}"), &variables::file(&all)?)
-    }
-
-    /// Copies the first image to the second slot, which a new box has free.
-    pub fn fill_second_slot(&self) -> anyhow::Result<String> {
-        let [first] = self.paths.as_slice() else {
-            bail!("the second slot of this box is taken: {:?}", self.paths);
-        };
-        let [_, (_, _, second)] = SLOTS;
-        let second = format!("::{}", second.replace('\\', "/"));
-        self.read(first)?;
-        self.put(&second)?;
-        Ok(second)
     }
 
     /// Lays an add-on with words for the kernel's command line beside an image; nobody signed it.

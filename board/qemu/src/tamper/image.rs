@@ -77,13 +77,21 @@ impl<'a> Images<'a> {
         &self,
         change: impl Fn(&mut Vec<u8>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        for path in &self.paths {
-            let mut bytes = self.read(path)?;
-            change(&mut bytes).with_context(|| path.clone())?;
-            fs::write(self.folder.path.join(IMAGE), bytes)?;
-            self.put(path)?;
-        }
-        Ok(())
+        self.paths
+            .iter()
+            .try_for_each(|path| self.change_one(path, &change))
+    }
+
+    /// Writes one image anew as `change` leaves it.
+    pub fn change_one(
+        &self,
+        path: &str,
+        change: impl Fn(&mut Vec<u8>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut bytes = self.read(path)?;
+        change(&mut bytes).with_context(|| path.to_owned())?;
+        fs::write(self.folder.path.join(IMAGE), bytes)?;
+        self.put(path)
     }
 
     /// Gives the box a firmware with the same keys that has its own images on the list of revoked ones (dbx).

@@ -194,16 +194,18 @@ pub fn beside_the_chain(folder: &Folder) -> anyhow::Result<Vec<String>> {
     Ok(arguments)
 }
 
-/// Breaks the first image of a box that has a whole one in its second slot, and lays an add-on with words for the kernel
-/// beside that, which nobody signed: the box starts the second, and nothing of the add-on.
+/// Breaks the first image of a box, and lays an add-on with words for the kernel beside the second, which nobody signed:
+/// the box starts the second, and nothing of the add-on.
 ///
 /// # Errors
 /// The disk is not as expected, or the add-on cannot be made.
 pub fn fall_back(cache: &Cache, root: &DebianRoot, folder: &Folder) -> anyhow::Result<()> {
     let images = image::Images::find(root, folder)?;
-    let second = images.fill_second_slot()?;
-    images.change(|bytes| image::flip_section(bytes, ".linux"))?;
-    images.plant_add_on(cache, &second)
+    let [first, second] = images.paths.as_slice() else {
+        bail!("the box has other images than two: {:?}", images.paths);
+    };
+    images.change_one(first, |bytes| image::flip_section(bytes, ".linux"))?;
+    images.plant_add_on(cache, second)
 }
 
 /// What is printed when the chain has refused.

@@ -1,0 +1,93 @@
+//! The lowest release that starts on a box: a counter that nobody can lower.
+//!
+//! A counter of a TPM begins where the highest one it ever had ended, so a second index holds where this one began: the
+//! floor is what was counted since, beginning with the release that the box was made with.
+
+use std::io::{Read, Write};
+
+use crate::{Attributes, Command, Tpm, TpmError};
+
+/// Our indexes, among those that an owner may use as he likes (TCG, registry of reserved TPM 2.0 handles, 2.2.2).
+const COUNTER: u32 = 0x0141_0000;
+const BASE: u32 = 0x0141_0001;
+/// Most steps of one raise: releases count, they are no dates, and each step is a write to the TPM's own flash.
+pub const STEPS: u64 = 1000;
+
+/// The lowest release that starts; `None` where nothing was counted yet.
+pub type Floor = Option<u64>;
+
+/// The box's counter.
+#[derive(Debug)]
+pub struct Counter<'a, D>(pub &'a mut Tpm<D>);
+
+impl<D: Read + Write> Counter<'_, D> {
+    /// The floor.
+    ///
+    /// # Errors
+    /// The TPM's, other than that there is no counter.
+    pub fn floor(&mut self) -> Result<Floor, TpmError> {
+        Ok(match (self.read(COUNTER)?, self.read(BASE)?) {
+            (Some(counter), Some(base)) => Some(counter.wrapping_sub(base)),
+            _ => None,
+        })
+    }
+
+    fn read(&mut self, index: u32) -> Result<Option<u64>, TpmError> {
+        let answer = match self.0.run(&Command::read(index)) {
+            Ok(answer) => answer,
+            Err(error) if error.is_missing() || is_unwritten(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let value = answer.get(2..10).and_then(|bytes| bytes.try_into().ok());
+        let value = value.map(u64::from_be_bytes);
+        value.map(Some).ok_or(TpmError::Answer {
+            what: "read an index",
+        })
+    }
+
+    /// Makes the counter anew, with this floor. For PID 1, while the platform is its own.
+    ///
+    /// # Errors
+    /// The TPM's.
+    pub fn make(&mut self, floor: u64, password: &[u8]) -> Result<(), TpmError> {
+        for index in [COUNTER, BASE] {
+            match self.0.run(&Command::undefine(index)) {
+                Err(error) if !error.is_missing() => return Err(error),
+                _ => {}
+            }
+        }
+        self.0
+            .run(&Command::define(COUNTER, Attributes::Counter, password))?;
+        // It has no value before it was raised once.
+        self.0.run(&Command::increment(COUNTER, password))?;
+        let counter = self.read(COUNTER)?.ok_or(TpmError::Answer {
+            what: "raise a counter",
+        })?;
+        self.0.run(&Command::define(BASE, Attributes::Once, &[]))?;
+        self.0
+            .run(&Command::write(BASE, counter.wrapping_sub(floor)))?;
+        self.0.run(&Command::lock(BASE))?;
+        Ok(())
+    }
+
+    /// Raises the floor, never lowers it; what it is now.
+    ///
+    /// # Errors
+    /// The TPM's; or there is no counter, or the step is larger than [`STEPS`].
+    pub fn raise(&mut self, to: u64, password: &[u8]) -> Result<u64, TpmError> {
+        let mut floor = self.floor()?.ok_or(TpmError::NoCounter)?;
+        if to.saturating_sub(floor) > STEPS {
+            return Err(TpmError::TooFar { floor, to });
+        }
+        while floor < to {
+            self.0.run(&Command::increment(COUNTER, password))?;
+            floor += 1;
+        }
+        Ok(floor)
+    }
+}
+
+/// `TPM_RC_NV_UNINITIALIZED`: defined, and the power failed before it was written.
+fn is_unwritten(error: &TpmError) -> bool {
+    matches!(error, TpmError::Refused { code: 0x14a, .. })
+}
