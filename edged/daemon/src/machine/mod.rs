@@ -68,12 +68,6 @@ impl Machine {
             )
             .with_hint("its operators' keys are in the file authorized_keys of its state"));
         }
-        if self.is_commissioned() {
-            return Err(PlatformError::new(
-                ErrorKind::Conflict,
-                "this box is commissioned already",
-            ));
-        }
         let operators = edged_ssh::read_keys(keys).map_err(|line| {
             invalid(format!(
                 "line {line} of standard input is no public key without options"
@@ -92,6 +86,9 @@ impl Machine {
             .into_iter()
             .map(|(name, fingerprint)| OperatorView { name, fingerprint })
             .collect();
+        if self.is_commissioned() {
+            return self.commissioned_again(&site, &operators);
+        }
         let recovery_key = self
             .recovery_key()
             .map_err(|error| internal("the recovery key cannot be read", &error))?;
@@ -108,6 +105,31 @@ impl Machine {
             operators,
             recovery_key,
         })
+    }
+
+    /// The same words once more, after an answer that nobody received: its recovery key is still to be shown.
+    fn commissioned_again(
+        &self,
+        site: &SiteName,
+        operators: &[OperatorView],
+    ) -> Result<CommissionView, PlatformError> {
+        let unread =
+            |error: &dyn std::fmt::Display| internal("whose the box is cannot be read", error);
+        let record = Record::read(&self.config).map_err(|error| unread(&error))?;
+        let recovery_key = self.recovery_key().map_err(|error| unread(&error))?;
+        match (record, recovery_key) {
+            (Some(record), Some(key)) if record.site == *site && record.operators == operators => {
+                Ok(CommissionView {
+                    site: record.site,
+                    operators: record.operators,
+                    recovery_key: Some(key),
+                })
+            }
+            _ => Err(PlatformError::new(
+                ErrorKind::Conflict,
+                "this box is commissioned already",
+            )),
+        }
     }
 
     /// The answer was written: the recovery key is forgotten, and a new site takes effect.
@@ -257,6 +279,19 @@ mod tests {
     fn a_box_is_commissioned_once() {
         let (_folder, machine) = machine();
         machine.commission(None, KEY).unwrap();
+        let stranger = KEY.replace("jo@desk", "al@desk");
+        let error = machine.commission(None, &stranger).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Conflict);
+    }
+
+    #[test]
+    fn whoever_never_received_the_answer_asks_again_and_gets_it_once() {
+        let (_folder, machine) = machine();
+        let first = machine.commission(None, KEY).unwrap();
+        let other = "pole-7".parse().unwrap();
+        assert!(machine.commission(Some(other), KEY).is_err());
+        assert_eq!(machine.commission(None, KEY).unwrap(), first);
+        machine.commissioned().unwrap();
         let error = machine.commission(None, KEY).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Conflict);
     }
