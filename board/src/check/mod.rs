@@ -18,8 +18,9 @@ pub const SENSOR_PAGE: &str = "BOARD_SENSOR_PAGE";
 /// Set where campaigns run at their whole size.
 pub const FULL: &str = "BOARD_FULL";
 
-/// The tests that boot the box, in cargo's words: of the whole workspace, so that no dependency is built with other features.
-const BOOT: [&str; 3] = ["--workspace", "--test", "boot"];
+/// The tests that boot the box, and that take its power, in cargo's words: of the whole workspace, so that no dependency is
+/// built with other features.
+const BOX: [&str; 5] = ["--workspace", "--test", "boot", "--test", "cuts"];
 
 /// What is tested.
 #[derive(Debug, Clone, clap::Args)]
@@ -60,9 +61,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         let strict = ["--", "-D", "warnings"];
         let all = [&["--workspace", "--all-targets"][..], &strict].concat();
         count.take("lints", cargo_tool("clippy", &all)?);
-        // It is no test of `cargo test`, so no target of "all" either.
-        let boot = [&BOOT[..], &strict].concat();
-        count.take("lints of the box's tests", cargo_tool("clippy", &boot)?);
+        // They are no tests of `cargo test`, so no targets of "all" either.
+        let of_box = [&BOX[..], &strict].concat();
+        count.take("lints of the box's tests", cargo_tool("clippy", &of_box)?);
         Ok(())
     })?;
     let sensor_page = count.part("build", |_| {
@@ -98,7 +99,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             }
             board_qemu::Parts::build(&Cache::open()?).context("the box does not build")
         })?;
-        count.part("tests of the box", |count| count.run(&mut tests(&BOOT)))?;
+        count.part("tests of the box", |count| {
+            count.run(tests(&BOX).arg("--no-fail-fast"))
+        })?;
     }
     if options.full {
         count.part("tests in the guest", |count| {
