@@ -8,6 +8,10 @@ use anyhow::Context;
 
 use crate::process;
 
+mod signed;
+
+pub use signed::maker;
+
 /// An image in an OCI layout of its own.
 #[derive(Debug, Clone)]
 pub struct Image {

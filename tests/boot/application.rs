@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use board::client::until;
+use board::image::maker;
 use board::process;
 use board_image::Board;
 use board_qemu::Guest;
@@ -22,6 +23,18 @@ pub fn an_image_is_loaded_into_the_box_and_runs(
     ground: &Ground,
 ) -> anyhow::Result<()> {
     let door = guest.door()?;
+    let refused = door.told(&["load"], Some(&ground.archive));
+    let refused = refused.err().map(|error| format!("{error:#}"));
+    ensure!(
+        refused
+            .as_deref()
+            .is_some_and(|text| text.contains("no key is trusted yet")),
+        "a box takes what nobody signed: {refused:?}"
+    );
+    door.told(
+        &["trust", "keys", "add", "maker"],
+        Some(&maker(&ground.archive)),
+    )?;
     let loaded = door.told(&["load"], Some(&ground.archive))?;
     ensure!(loaded.contains("umec-test/page"), "{loaded}");
     let publish = format!("{PUBLISHED}:8080");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use board::client::until;
+use board::image::maker;
 use board::line::Line;
 use board_qemu::{Changes, Folder, Guest};
 use serde_json::{Value, json};
@@ -36,6 +37,10 @@ pub fn run(ground: &Ground, campaign: &Campaign) -> anyhow::Result<()> {
     folder.furnish(&ground.parts)?;
     let guest = check::start(ground, &folder)?;
     guest.commission(&ground.parts.commissioning)?;
+    let key = maker(&ground.archive);
+    guest
+        .door()?
+        .told(&["trust", "keys", "add", "maker"], Some(&key))?;
     guest.door()?.told(&["load"], Some(&ground.archive))?;
     let mut ledger = Ledger::default();
     let mut running = Some(guest);

@@ -3,6 +3,7 @@
 //! Every test has a node of its own: what one kills, no other misses.
 
 mod contract;
+mod image_trust;
 mod isolation;
 mod streams;
 mod survival;

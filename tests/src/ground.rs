@@ -51,7 +51,7 @@ impl Ground {
     }
 }
 
-/// Debian's busybox for arm64 as an image, in the form that `docker save` writes.
+/// Debian's busybox for arm64 as an image, signed: a box takes no other.
 fn archive(cache: &Cache, folder: &Path) -> anyhow::Result<PathBuf> {
     let debs = debs(cache, &["trixie"], "arm64", &["busybox-static"])?;
     let (unpacked, tree) = (folder.join("unpacked"), folder.join("tree"));
@@ -77,10 +77,6 @@ fn archive(cache: &Cache, folder: &Path) -> anyhow::Result<PathBuf> {
         "--config.cmd=/srv",
     ])?;
     let archive = folder.join("page.tar");
-    let mut copy = Command::new("skopeo");
-    copy.args(["--override-arch", "arm64", "copy", "--quiet"]);
-    copy.arg(format!("oci:{}:1", image.layout.display()));
-    copy.arg(format!("docker-archive:{}:{IMAGE}", archive.display()));
-    process::output(&mut copy)?;
+    image.signed_archive(&archive, IMAGE)?;
     Ok(archive)
 }

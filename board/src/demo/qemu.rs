@@ -69,7 +69,7 @@ pub fn run() -> anyhow::Result<()> {
         },
     };
     let scratch = Scratch::new()?;
-    let archive = step("build its image (umoci) and an archive (skopeo)", || {
+    let archive = step("build its image (umoci) and a signed archive", || {
         archive(&program, &scratch.0)
     })?;
     show(&ground, &archive)?;
@@ -92,7 +92,7 @@ fn archive(program: &Path, scratch: &Path) -> anyhow::Result<PathBuf> {
     let image = image::sensor_page(program, &scratch.join("layout"))?;
     image.configure(&["--architecture=arm64"])?;
     let archive = scratch.join("sensor-page.tar");
-    image.archive(&archive, IMAGE)?;
+    image.signed_archive(&archive, IMAGE)?;
     Ok(archive)
 }
 
@@ -104,6 +104,11 @@ fn show(ground: &Ground, archive: &Path) -> anyhow::Result<()> {
     indented(&answer);
     let line = access(&guest)?;
     told(&guest, &["status"], None)?;
+    told(
+        &guest,
+        &["trust", "keys", "add", "maker"],
+        Some(&image::maker(archive)),
+    )?;
     told(&guest, &["load"], Some(archive))?;
     let probe = format!("{PORT}/healthz");
     let (service, publish) = (format!("readings:{PORT}"), format!("{PUBLISHED}:{PORT}"));

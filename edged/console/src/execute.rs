@@ -18,6 +18,7 @@ use crate::{
 mod commission;
 mod deed;
 mod exec;
+mod image_trust;
 mod logs;
 mod package;
 mod rule;
@@ -222,6 +223,7 @@ where
             Verb::Package(package) => return self.package(platform, package, input).await,
             Verb::Rule(rule) => return self.rule(platform, RuleKind::Traffic, rule, input).await,
             Verb::Dns(rule) => return self.rule(platform, RuleKind::Dns, rule, input).await,
+            Verb::Trust(proof) => return self.trust(platform, proof, input).await,
             Verb::Exec(ExecArgs {
                 interactive,
                 name,
@@ -303,7 +305,6 @@ where
                 let access = platform.access(lifetime).await?;
                 self.show(&access, |_| render::access(&access)).await?;
             }
-            Verb::Trust(proof) => return self.trust(platform, proof).await,
             Verb::Reboot => self.end(platform, End::Reboot).await?,
             Verb::Poweroff => self.end(platform, End::Poweroff).await?,
             // They read input, and were done before.
@@ -311,6 +312,7 @@ where
             | Verb::Load { .. }
             | Verb::Exec(_)
             | Verb::Package(_)
+            | Verb::Trust(_)
             | Verb::Rule(_)
             | Verb::Dns(_) => {}
         }

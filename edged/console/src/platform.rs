@@ -10,9 +10,10 @@ use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 
 use crate::{
-    AccessView, CommissionView, DnsRuleView, Finding, ImageView, InstanceDetail, InstanceView,
-    KeyView, LogLine, PackageDetail, PackageView, PlatformError, Progress, RegistersView,
-    RulePlace, ServiceView, SignerView, StatsView, StatusView, Stream, TrafficRuleView,
+    AccessView, AddKeyArgs, CommissionView, DnsRuleView, Finding, ImageKeyView, ImageView,
+    InstanceDetail, InstanceView, KeyView, LogLine, PackageDetail, PackageView, PlatformError,
+    Progress, RegistersView, RulePlace, ServiceView, SignerView, StatsView, StatusView, Stream,
+    TrafficRuleView,
 };
 
 /// Log lines a platform should buffer for one reader: a screen or two, after which the source waits.
@@ -167,6 +168,31 @@ pub trait Platform: Send + Sync + 'static {
     /// Takes no more packages of a signer.
     fn distrust_signer(&self, name: &str)
     -> impl Future<Output = Result<(), PlatformError>> + Send;
+
+    /// The keys whose images are taken, by name.
+    fn image_keys(&self) -> impl Future<Output = Result<Vec<ImageKeyView>, PlatformError>> + Send;
+
+    /// Takes the images that a key signs; `input` holds the public key in PEM. Durable when it returns.
+    fn trust_image_key(
+        &self,
+        key: &AddKeyArgs,
+        input: impl AsyncRead + Send + Unpin,
+    ) -> impl Future<Output = Result<ImageKeyView, PlatformError>> + Send;
+
+    /// Takes no more images of a key; durable when it returns.
+    fn distrust_image_key(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<(), PlatformError>> + Send;
+
+    /// Whose signature images need, as JSON.
+    fn image_policy(&self) -> impl Future<Output = Result<Value, PlatformError>> + Send;
+
+    /// Replaces that by the JSON of `input`; durable when it returns.
+    fn set_image_policy(
+        &self,
+        input: impl AsyncRead + Send + Unpin,
+    ) -> impl Future<Output = Result<Value, PlatformError>> + Send;
 
     /// Every service that is offered: registered ones, oldest first, then those that applications were deployed with.
     fn services(&self) -> impl Future<Output = Result<Vec<ServiceView>, PlatformError>> + Send;

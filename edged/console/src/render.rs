@@ -14,7 +14,7 @@ use crate::{ImageView, InstanceView, LogLine, PackageView, PlatformError, Signer
 pub(crate) use crate::finding::findings;
 pub(crate) use machine::{access, commission, status};
 pub(crate) use rules::{dns_rules, services, traffic_rules};
-pub(crate) use trust::{keys, registers};
+pub(crate) use trust::{image_keys, keys, registers};
 
 /// Hexadecimal digits of a digest in a table; enough to tell two images apart.
 const DIGEST_SHOWN: usize = 19;

@@ -18,10 +18,10 @@ impl Standing {
     /// A sentence that says what to do first.
     pub(crate) fn check(self, verb: &Verb) -> Result<(), PlatformError> {
         match (self, verb) {
-            (Self::Operator, _)
-            | (Self::Commissioner, Verb::Status | Verb::Commission { .. } | Verb::Trust(_)) => {
+            (Self::Operator, _) | (Self::Commissioner, Verb::Status | Verb::Commission { .. }) => {
                 Ok(())
             }
+            (Self::Commissioner, Verb::Trust(proof)) if proof.is_open() => Ok(()),
             (Self::Commissioner, _) => Err(PlatformError::new(
                 ErrorKind::Conflict,
                 "this box is nobody's yet: only status, trust and commission work",

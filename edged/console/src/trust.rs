@@ -3,6 +3,8 @@
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 
+use crate::image_trust::{ImageKeyVerb, PolicyVerb};
+
 /// Fewest and most bytes of a nonce: as many as nobody guesses, and what a TPM takes beside its own data (`TPM2B_DATA`).
 const NONCE: std::ops::RangeInclusive<usize> = 8..=32;
 
@@ -26,12 +28,50 @@ pub enum ProofVerb {
         #[arg(long)]
         plain: bool,
     },
-    /// List the box's own keys and where they are kept.
-    Keys,
+    /// List the box's own keys and where they are kept, or say whose images are taken.
+    Keys {
+        /// What to do with the keys that sign images.
+        #[command(subcommand)]
+        images: Option<ImageKeyVerb>,
+    },
+    /// Show and change whose signature images need, by where they come from.
+    #[command(subcommand)]
+    Policy(PolicyVerb),
     /// Show the registers (PCR) of the SHA-256 bank.
     Pcrs,
     /// Write the log of what was measured to standard output, as the firmware left it.
     Log,
+}
+
+impl ProofVerb {
+    /// Whether it shows what anybody may see of a box that is nobody's yet.
+    pub(crate) fn is_open(&self) -> bool {
+        !matches!(
+            self,
+            Self::Keys { images: Some(_) } | Self::Policy(PolicyVerb::Set { .. })
+        )
+    }
+
+    /// Whether it reads standard input.
+    pub(crate) fn reads_input(&self) -> bool {
+        matches!(
+            self,
+            Self::Keys {
+                images: Some(ImageKeyVerb::Add(_))
+            } | Self::Policy(PolicyVerb::Set { .. })
+        )
+    }
+
+    /// The file on the caller's machine that is to be standard input.
+    pub(crate) fn input_file(&self) -> Option<&str> {
+        match self {
+            Self::Keys {
+                images: Some(ImageKeyVerb::Add(key)),
+            } => key.file.as_deref(),
+            Self::Policy(PolicyVerb::Set { file }) => file.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// A number that is used once.

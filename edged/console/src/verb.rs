@@ -191,6 +191,7 @@ impl Command {
             Verb::Exec(exec) => exec.interactive,
             Verb::Package(package) => package.reads_input(),
             Verb::Rule(rule) | Verb::Dns(rule) => rule.reads_input(),
+            Verb::Trust(proof) => proof.reads_input(),
             _ => false,
         }
     }
@@ -201,6 +202,7 @@ impl Command {
             Verb::Load { file } | Verb::Commission { file, .. } => file.as_deref(),
             Verb::Package(package) => package.input_file(),
             Verb::Rule(rule) | Verb::Dns(rule) => rule.input_file(),
+            Verb::Trust(proof) => proof.input_file(),
             _ => None,
         }
     }

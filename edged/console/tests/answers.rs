@@ -95,6 +95,24 @@ async fn packages_are_as_written() {
 }
 
 #[tokio::test]
+async fn whose_images_are_taken_is_as_written() {
+    let lines = [
+        "trust keys --help",
+        "trust keys list",
+        "trust keys list -o json",
+        "trust keys add team",
+        "trust keys add team --until 2028-02-29",
+        "trust keys add team --until tomorrow",
+        "trust keys add team cosign.pub",
+        "trust keys remove team",
+        "trust policy show",
+        "trust policy set",
+        "trust policy set policy.json",
+    ];
+    golden("image-trust", &lines).await;
+}
+
+#[tokio::test]
 async fn json_is_as_written() {
     let lines = [
         "ps -o json",
@@ -233,7 +251,16 @@ async fn a_commissioner_may_look_and_commission_and_nothing_else() {
     for line in ["trust pcrs", "commission --site pole-7"] {
         assert_eq!(may(line).await.0, 0, "{line}");
     }
-    for line in ["ps", "run r.io/web:1", "access", "reboot", "exec web sh"] {
+    for line in [
+        "ps",
+        "run r.io/web:1",
+        "access",
+        "reboot",
+        "exec web sh",
+        "trust keys add me",
+        "trust keys remove me",
+        "trust policy set",
+    ] {
         let (code, out, err) = may(line).await;
         assert!(code != 0 && out.is_empty(), "{line}: {out}");
         assert!(err.contains("commission"), "{line}: {err}");

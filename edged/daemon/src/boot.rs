@@ -102,7 +102,7 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     prepare::prepare(&config, &addressing)?;
     let tokens = Arc::new(prepare::tokens(&config)?);
     let store = Store::open(&config.node.database())?;
-    let images = ContentStore::open(&config.node.content())?;
+    let images = ContentStore::guarded(&config.node.content(), prepare::image_trust(&config)?)?;
     let puller = Puller::new(images.clone(), registries(&config)?)?;
 
     // 2. The listeners: whatever cannot be had is said before anything is changed.

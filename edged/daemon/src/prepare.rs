@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use edged_config::{Addressing, Config};
+use edged_image::{ImageError, ImageTrust};
 use edged_mec::query::MarkerKey;
 use edged_mec::{Authority, Tokens};
 use edged_protocol::Secret;
+use edged_signature::Policy;
 
 use crate::random;
 
@@ -81,6 +83,16 @@ pub fn tokens(config: &Config) -> Result<Tokens, PrepareError> {
         &folder(config).join("token.key"),
         &config.node.zone(),
     )?)
+}
+
+/// Whose images are taken. A box of ours takes what is signed, from its first day; a machine that booted something else
+/// takes everything until its operator says otherwise.
+pub fn image_trust(config: &Config) -> Result<ImageTrust, ImageError> {
+    let first = match config.image {
+        Some(_) => Policy::signed(),
+        None => Policy::open(),
+    };
+    ImageTrust::open(&folder(config).join("image-policy.json"), first)
 }
 
 /// The key that markers of pages are signed with: of a secret that stays, so that links survive a restart.

@@ -24,7 +24,7 @@ mod strict;
 mod verify;
 
 pub use key::{KeyError, PublicKey};
-pub use make::{MakeError, Signer};
+pub use make::{MakeError, Signer, digest_of};
 pub use manifest::{LAYER, SIGNATURES_MAX, Signed, layers};
 pub use payload::{PAYLOAD_MAX, Payload};
 pub use policy::{Policy, Requirement, Rule, Signatures};

@@ -2,6 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use edged_model::Digest;
+use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::json;
@@ -95,10 +97,10 @@ impl Signer {
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": {
                 "mediaType": "application/vnd.oci.image.config.v1+json",
-                "digest": digest(&config), "size": config.len(),
+                "digest": digest_of(&config), "size": config.len(),
             },
             "layers": [{
-                "mediaType": LAYER, "digest": digest(&payload), "size": payload.len(),
+                "mediaType": LAYER, "digest": digest_of(&payload), "size": payload.len(),
                 "annotations": {ANNOTATION: signature},
             }],
         });
@@ -106,8 +108,11 @@ impl Signer {
     }
 }
 
-fn digest(bytes: &[u8]) -> String {
-    let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
-    let hash = hash.as_ref().try_into().unwrap_or_default();
-    edged_model::Digest::from_sha256(hash).to_string()
+/// The digest by which a document is stored.
+pub fn digest_of(bytes: &[u8]) -> Digest {
+    let mut hash = [0; 32];
+    for (to, from) in hash.iter_mut().zip(digest(&SHA256, bytes).as_ref()) {
+        *to = *from;
+    }
+    Digest::from_sha256(hash)
 }

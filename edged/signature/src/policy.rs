@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{RecordError, strict};
+
 /// The name that stands for every key of the box.
 pub(crate) const EVERY_KEY: &str = "*";
 
@@ -57,6 +59,14 @@ pub struct Signatures {
 }
 
 impl Policy {
+    /// Reads a policy; whether its keys are there, [`crate::Record::set_policy`] says.
+    ///
+    /// # Errors
+    /// It is no JSON of this form.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, RecordError> {
+        strict::from_slice(bytes).map_err(|error| RecordError::Syntax(error.to_string()))
+    }
+
     /// Takes everything: a machine that nobody has commissioned as a box of its own.
     pub fn open() -> Self {
         Self {

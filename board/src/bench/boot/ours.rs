@@ -11,6 +11,7 @@ use board_qemu::{Changes, Folder, Forward, Guest, MOMENTS, Monitor, Outcome, Par
 
 use super::{Boot, LONGEST, page};
 use crate::client::until;
+use crate::image::maker;
 
 /// Moments that figures are made of (`board_qemu::MOMENTS`).
 pub const KERNEL: &str = "kernel";
@@ -48,7 +49,9 @@ impl Deployed {
         let first = at(&guest, EDGED).context("edged does not say that it is ready")?;
         guest.commission(&parts.commissioning)?;
         let door = guest.door()?;
-        door.told(&["load"], Some(archive))?;
+        let archive = page::signed(archive);
+        door.told(&["trust", "keys", "add", "maker"], Some(&maker(&archive)))?;
+        door.told(&["load"], Some(&archive))?;
         let publish = format!("{}:{}", page::PUBLISHED, page::PORT);
         let words = ["run", "--name", "page", "--publish", &publish, page::IMAGE];
         door.told(&words, None)?;

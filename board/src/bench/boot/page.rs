@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,13 @@ pub fn archive(cache: &Cache, scratch: &Scratch) -> anyhow::Result<PathBuf> {
     image.configure(&options)?;
     let archive = scratch.path().join("page.tar");
     image.archive(&archive, IMAGE)?;
+    image.signed_archive(&signed(&archive), IMAGE)?;
     Ok(archive)
+}
+
+/// The same image signed, for the box, which takes no other.
+pub fn signed(archive: &Path) -> PathBuf {
+    archive.with_extension("signed.tar")
 }
 
 /// What the image is made of, for who keeps it.

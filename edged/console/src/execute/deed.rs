@@ -27,6 +27,7 @@ pub(super) enum Deed {
     },
     RemovePackage(String),
     Distrust(String),
+    DistrustKey(String),
     RemoveService(String),
     Switch {
         place: RulePlace,
@@ -44,6 +45,7 @@ impl Deed {
             Self::Enable { package, enabled } => platform.enable_package(package, *enabled).await,
             Self::RemovePackage(package) => platform.remove_package(package).await,
             Self::Distrust(name) => platform.distrust_signer(name).await,
+            Self::DistrustKey(name) => platform.distrust_image_key(name).await,
             Self::RemoveService(id) => platform.remove_service(id).await,
             Self::Switch { place, active } => platform.switch_rule(place, *active).await,
         }
@@ -58,6 +60,7 @@ impl fmt::Display for Deed {
             Self::Enable { package: name, .. }
             | Self::RemovePackage(name)
             | Self::Distrust(name)
+            | Self::DistrustKey(name)
             | Self::RemoveService(name) => name.fmt(f),
             Self::Switch { place, .. } => place.rule.fmt(f),
         }

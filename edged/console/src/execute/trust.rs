@@ -1,6 +1,6 @@
 //! `trust`.
 
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::{Answer, ExitStatus, Stop};
 use crate::{Platform, ProofVerb, is_well, render};
@@ -10,10 +10,11 @@ where
     O: AsyncWrite + Send + Unpin,
     E: AsyncWrite + Send + Unpin,
 {
-    pub(super) async fn trust<P: Platform>(
+    pub(super) async fn trust<P: Platform, I: AsyncRead + Send + Unpin>(
         &mut self,
         platform: &P,
         verb: ProofVerb,
+        input: I,
     ) -> Result<ExitStatus, Stop> {
         match verb {
             ProofVerb::Status => {
@@ -38,7 +39,11 @@ where
                 let evidence = platform.attest(&nonce.0, plain).await?;
                 self.print(&render::json(&evidence)).await?;
             }
-            ProofVerb::Keys => {
+            ProofVerb::Keys { images: Some(verb) } => {
+                return self.image_keys(platform, verb, input).await;
+            }
+            ProofVerb::Policy(verb) => return self.image_policy(platform, verb, input).await,
+            ProofVerb::Keys { images: None } => {
                 let keys = platform.keys().await?;
                 self.show(&keys, |look| render::keys(&keys, look)).await?;
             }

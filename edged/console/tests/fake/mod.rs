@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edged_console::{
-    AccessView, AccountView, Applications, CommissionView, DnsRuleView, EXEC_EVENTS, End,
-    ErrorKind, ExecEvent, Finding, FindingState, ImageView, InstanceDetail, InstanceView, KeyView,
-    LOG_LINES, LogLine, LogQuery, OperatorView, PackageDetail, PackageView, PartView, Platform,
-    PlatformError, Progress, RegistersView, RulePlace, ServiceView, SignerView, StatsView,
-    StatusView, Stream, TrafficRuleView,
+    AccessView, AccountView, AddKeyArgs, Applications, CommissionView, DnsRuleView, EXEC_EVENTS,
+    End, ErrorKind, ExecEvent, Finding, FindingState, ImageKeyView, ImageView, InstanceDetail,
+    InstanceView, KeyView, LOG_LINES, LogLine, LogQuery, OperatorView, PackageDetail, PackageView,
+    PartView, Platform, PlatformError, Progress, RegistersView, RulePlace, ServiceView, SignerView,
+    StatsView, StatusView, Stream, TrafficRuleView,
 };
 use edged_model::{
     AppName, AppSpec, Digest, ExitCode, ImageReference, InstanceState, MilliCpus, PinnedImage,
@@ -31,6 +31,15 @@ pub struct Fake {
     pub followers: Arc<AtomicUsize>,
     /// Told whenever that count changes.
     pub changed: Arc<Notify>,
+}
+
+fn image_key(name: &str) -> ImageKeyView {
+    ImageKeyView {
+        name: name.to_owned(),
+        fingerprint: "5e".repeat(32),
+        from: None,
+        until: Some(1_835_395_200),
+    }
 }
 
 pub fn spec(name: &str) -> AppSpec {
@@ -359,6 +368,33 @@ impl Platform for Fake {
 
     async fn distrust_signer(&self, _: &str) -> Result<(), PlatformError> {
         Ok(())
+    }
+
+    async fn image_keys(&self) -> Result<Vec<ImageKeyView>, PlatformError> {
+        Ok(vec![image_key("team")])
+    }
+
+    async fn trust_image_key(
+        &self,
+        key: &AddKeyArgs,
+        _: impl AsyncRead + Send + Unpin,
+    ) -> Result<ImageKeyView, PlatformError> {
+        Ok(image_key(&key.name))
+    }
+
+    async fn distrust_image_key(&self, _: &str) -> Result<(), PlatformError> {
+        Ok(())
+    }
+
+    async fn image_policy(&self) -> Result<Value, PlatformError> {
+        Ok(serde_json::json!({"default": "deny", "local": "deny", "rules": []}))
+    }
+
+    async fn set_image_policy(
+        &self,
+        _: impl AsyncRead + Send + Unpin,
+    ) -> Result<Value, PlatformError> {
+        self.image_policy().await
     }
 
     async fn stats(&self, names: &[AppName]) -> Result<Vec<StatsView>, PlatformError> {

@@ -47,10 +47,26 @@ impl Door {
         progress: Progress,
     ) -> Result<Vec<ImageView>, PlatformError> {
         progress.say("reading the archive");
-        let images = edged_image::load(&self.means.images, input, None)
-            .await
-            .map_err(|error| error::image(&error))?;
+        let images = match edged_image::load(&self.means.images, input, None).await {
+            Ok(images) => images,
+            Err(error) => {
+                // What was refused must not fill the disk: nothing reaches its blobs.
+                if let Err(error) = self.means.images.gc(&self.manifests()).await {
+                    tracing::warn!(%error, "what was refused is still on the disk");
+                }
+                return Err(error::image(&error));
+            }
+        };
         Ok(images.iter().map(|image| self.image_view(image)).collect())
+    }
+
+    /// The manifests of all instances.
+    fn manifests(&self) -> Vec<Digest> {
+        let now = self.now();
+        let instances = now.instances.values();
+        instances
+            .map(|status| status.instance.image.manifest.clone())
+            .collect()
     }
 
     /// An image and who uses it.

@@ -2,6 +2,7 @@
 
 mod error;
 mod exec;
+mod image_trust;
 mod images;
 mod logs;
 mod packages;
@@ -17,10 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edged_console::{
-    AccessView, CommissionView, DnsRuleView, End, ErrorKind, ExecEvent, Finding, ImageView,
-    InstanceDetail, InstanceView, KeyView, LogLine, LogQuery, PackageDetail, PackageView, Platform,
-    PlatformError, Progress, RegistersView, RulePlace, ServiceView, SignerView, StatsView,
-    StatusView, TrafficRuleView,
+    AccessView, AddKeyArgs, CommissionView, DnsRuleView, End, ErrorKind, ExecEvent, Finding,
+    ImageKeyView, ImageView, InstanceDetail, InstanceView, KeyView, LogLine, LogQuery,
+    PackageDetail, PackageView, Platform, PlatformError, Progress, RegistersView, RulePlace,
+    ServiceView, SignerView, StatsView, StatusView, TrafficRuleView,
 };
 use edged_image::{Image, Puller};
 use edged_mec::Mec;
@@ -370,6 +371,33 @@ impl Platform for Door {
 
     async fn distrust_signer(&self, name: &str) -> Result<(), PlatformError> {
         self.drop_signer(name)
+    }
+
+    async fn image_keys(&self) -> Result<Vec<ImageKeyView>, PlatformError> {
+        Ok(self.image_key_views())
+    }
+
+    async fn trust_image_key(
+        &self,
+        key: &AddKeyArgs,
+        input: impl AsyncRead + Send + Unpin,
+    ) -> Result<ImageKeyView, PlatformError> {
+        self.add_image_key(key, input).await
+    }
+
+    async fn distrust_image_key(&self, name: &str) -> Result<(), PlatformError> {
+        self.drop_image_key(name)
+    }
+
+    async fn image_policy(&self) -> Result<Value, PlatformError> {
+        self.image_policy_view()
+    }
+
+    async fn set_image_policy(
+        &self,
+        input: impl AsyncRead + Send + Unpin,
+    ) -> Result<Value, PlatformError> {
+        self.replace_image_policy(input).await
     }
 
     async fn services(&self) -> Result<Vec<ServiceView>, PlatformError> {

@@ -1,0 +1,64 @@
+//! Whose images a node takes: asked of the verbs, with images of umoci's and keys of the test's own.
+
+use std::fs;
+
+use anyhow::ensure;
+use board::image::maker;
+use umec_tests::images;
+use umec_tests::lab::Lab;
+
+/// Nothing from anywhere but what a known key signed.
+const CLOSED: &str =
+    r#"{"default":{"signature":{"keys":["*"]}},"local":{"signature":{"keys":["*"]}},"rules":[]}"#;
+
+#[test]
+fn a_node_takes_what_a_trusted_key_signed_and_keeps_what_runs() -> anyhow::Result<()> {
+    let lab = Lab::start()?;
+    let page = |layout: &std::path::Path| images::busybox(layout, "exec httpd -f -p 8080 -h /srv");
+    let unsigned = lab.image("before", page)?;
+    lab.run("before", &["--health-http", "8080/"], &unsigned)?;
+    let init = lab.init_of("before")?;
+
+    let policy = lab.folder.path().join("policy.json");
+    fs::write(&policy, CLOSED)?;
+    let set = lab
+        .node
+        .verb(&["trust", "policy", "set", &policy.to_string_lossy()])?;
+    ensure!(lab.node.verb(&["trust", "policy", "show"])? == set, "{set}");
+    let refused = |words: &[&str], sentence: &str| -> anyhow::Result<()> {
+        let error = lab.node.verb(words).err().map(|error| format!("{error:#}"));
+        let says = error.as_deref().is_some_and(|text| text.contains(sentence));
+        ensure!(says, "{words:?}: {error:?}");
+        Ok(())
+    };
+    let again = lab.image("again", page)?;
+    refused(&["pull", &again], "no key is trusted yet")?;
+
+    let image = page(&lab.folder.path().join("signed"))?;
+    let archive = lab.folder.path().join("signed.tar");
+    image.signed_archive(&archive, "umec-test/signed:1")?;
+    let (file, key) = (
+        archive.to_string_lossy().into_owned(),
+        maker(&archive).to_string_lossy().into_owned(),
+    );
+    refused(&["load", &file], "no key is trusted yet")?;
+    lab.node.verb(&["trust", "keys", "add", "maker", &key])?;
+    let known = lab.node.verb(&["trust", "keys", "list"])?;
+    ensure!(known.contains("maker"), "{known}");
+    refused(&["pull", &again], "nobody signed it")?;
+    refused(&["run", "--name", "again", &again], "nobody signed it")?;
+    lab.node.verb(&["load", &file])?;
+    lab.run("signed", &["--health-http", "8080/"], "umec-test/signed:1")?;
+    lab.get("signed", 8080, "/")?;
+
+    // Neither the policy nor a key that went is asked for what is here.
+    lab.node.verb(&["trust", "keys", "remove", "maker"])?;
+    for name in ["before", "signed"] {
+        lab.node.verb(&["stop", name])?;
+        lab.node.verb(&["start", name])?;
+        lab.wait_ready(name)?;
+    }
+    ensure!(lab.init_of("before")? != init, "it was not started anew");
+    refused(&["load", &file], "no key is trusted yet")?;
+    lab.node.stop()
+}
