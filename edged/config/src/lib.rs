@@ -88,6 +88,9 @@ pub struct Config {
     /// What the signed image says of itself; absent on any other Linux machine.
     #[serde(default)]
     pub image: Option<Image>,
+    /// Where the box's keys are.
+    #[serde(default)]
+    pub trust: Trust,
     /// How the box is updated; absent where its software comes another way.
     #[serde(default)]
     pub update: Option<Update>,
@@ -182,6 +185,61 @@ pub struct Image {
     pub event_log: PathBuf,
     /// Folder of the TPM's SHA-256 registers, one file each (Linux `sysfs-class-tpm`).
     pub registers: PathBuf,
+}
+
+/// Where the box's keys are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    /// The TPM that has them: `none`, `device:/dev/tpmrm0`, or `swtpm:host=127.0.0.1,port=2321`.
+    pub tpm: Tpm,
+    /// The key whose signature over what has booted opens them, PEM. Without one they are bound to the TPM alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
+}
+
+/// Whose word opens what the TPM keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The public key, PEM.
+    pub key: PathBuf,
+    /// What the image brings: its signatures, as systemd has them (`tpm2-pcr-signature.json`).
+    pub signatures: PathBuf,
+}
+
+/// Where a TPM is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Tpm {
+    /// Nowhere: keys are files.
+    #[default]
+    None,
+    /// As the TPM's library names it.
+    At(String),
+}
+
+impl TryFrom<String> for Tpm {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "none" => Ok(Self::None),
+            Some(("device" | "swtpm", place)) if !place.is_empty() => Ok(Self::At(text)),
+            _ => Err(format!(
+                "{text:?} is no TPM; write none, device:/dev/tpmrm0, or swtpm:host=127.0.0.1,port=2321"
+            )),
+        }
+    }
+}
+
+impl From<Tpm> for String {
+    fn from(tpm: Tpm) -> Self {
+        match tpm {
+            Tpm::None => "none".to_owned(),
+            Tpm::At(place) => place,
+        }
+    }
 }
 
 /// How the box is updated.
@@ -414,6 +472,19 @@ mod tests {
             error.contains("line 6") && error.contains("subnet"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_tpm_is_none_a_device_or_a_software_tpm() {
+        assert_eq!(read(LEAST).unwrap().trust.tpm, Tpm::None);
+        for place in ["device:/dev/tpmrm0", "swtpm:host=127.0.0.1,port=2321"] {
+            let config = read(&format!("{LEAST}[trust]\ntpm = {place:?}\n")).unwrap();
+            assert_eq!(config.trust.tpm, Tpm::At(place.to_owned()));
+        }
+        for place in ["", "/dev/tpmrm0", "device:", "mssim:"] {
+            let error = read(&format!("{LEAST}[trust]\ntpm = {place:?}\n")).unwrap_err();
+            assert!(error.to_string().contains("is no TPM"), "{error}");
+        }
     }
 
     #[test]
