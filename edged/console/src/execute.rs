@@ -25,6 +25,7 @@ mod rule;
 mod service;
 mod start;
 mod trust;
+mod update;
 
 /// How a line ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,6 +225,7 @@ where
             Verb::Rule(rule) => return self.rule(platform, RuleKind::Traffic, rule, input).await,
             Verb::Dns(rule) => return self.rule(platform, RuleKind::Dns, rule, input).await,
             Verb::Trust(proof) => return self.trust(platform, proof, input).await,
+            Verb::Update(update) => return self.update(platform, update, input).await,
             Verb::Exec(ExecArgs {
                 interactive,
                 name,
@@ -313,6 +315,7 @@ where
             | Verb::Exec(_)
             | Verb::Package(_)
             | Verb::Trust(_)
+            | Verb::Update(_)
             | Verb::Rule(_)
             | Verb::Dns(_) => {}
         }

@@ -28,6 +28,7 @@ mod signal;
 mod standing;
 mod table;
 mod trust;
+mod update;
 mod verb;
 mod view;
 mod words;
@@ -44,6 +45,7 @@ pub use run::RunArgs;
 pub use service::{ServiceVerb, ServiceView};
 pub use standing::Standing;
 pub use trust::{KeyView, Nonce, ProofVerb};
+pub use update::{BundleSource, EndedView, InstallArgs, ReleaseView, UpdateVerb, UpdateView};
 pub use verb::{Command, Output, Verb};
 pub use view::{
     AccessView, AccountView, Applications, BuildView, CommissionView, ImageView, InstanceDetail,

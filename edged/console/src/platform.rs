@@ -10,10 +10,10 @@ use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 
 use crate::{
-    AccessView, AddKeyArgs, CommissionView, DnsRuleView, Finding, ImageKeyView, ImageView,
-    InstanceDetail, InstanceView, KeyView, LogLine, PackageDetail, PackageView, PlatformError,
-    Progress, RegistersView, RulePlace, ServiceView, SignerView, StatsView, StatusView, Stream,
-    TrafficRuleView,
+    AccessView, AddKeyArgs, BundleSource, CommissionView, DnsRuleView, Finding, ImageKeyView,
+    ImageView, InstanceDetail, InstanceView, KeyView, LogLine, PackageDetail, PackageView,
+    PlatformError, Progress, RegistersView, RulePlace, ServiceView, SignerView, StatsView,
+    StatusView, Stream, TrafficRuleView, UpdateView,
 };
 
 /// Log lines a platform should buffer for one reader: a screen or two, after which the source waits.
@@ -287,6 +287,25 @@ pub trait Platform: Send + Sync + 'static {
 
     /// The firmware's log of this boot.
     fn event_log(&self) -> impl Future<Output = Result<Vec<u8>, PlatformError>> + Send;
+
+    /// Which release runs, what is under way, and how the last update ended.
+    fn update_status(&self) -> impl Future<Output = Result<UpdateView, PlatformError>> + Send;
+
+    /// Takes a signed bundle; returns when it is written beside what runs, from when on it is tried by itself. `input`
+    /// is read where the source says so.
+    fn install_update(
+        &self,
+        source: BundleSource,
+        no_way_back: bool,
+        input: impl AsyncRead + Send + Unpin,
+        progress: Progress,
+    ) -> impl Future<Output = Result<UpdateView, PlatformError>> + Send;
+
+    /// Confirms the release that is on trial; refused where the box does not do as well as before.
+    fn confirm_update(&self) -> impl Future<Output = Result<UpdateView, PlatformError>> + Send;
+
+    /// Gives up the update that is under way; refused once it was confirmed.
+    fn roll_back_update(&self) -> impl Future<Output = Result<UpdateView, PlatformError>> + Send;
 
     /// Makes the box start anew or switch itself off; returns when that has begun.
     fn end(&self, end: End) -> impl Future<Output = Result<(), PlatformError>> + Send;

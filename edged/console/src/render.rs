@@ -3,6 +3,7 @@
 mod machine;
 mod rules;
 mod trust;
+mod update;
 
 use edged_model::{InstanceState, Protocol, PublishedPort};
 use serde::Serialize;
@@ -15,6 +16,7 @@ pub(crate) use crate::finding::findings;
 pub(crate) use machine::{access, commission, status};
 pub(crate) use rules::{dns_rules, services, traffic_rules};
 pub(crate) use trust::{image_keys, keys, registers};
+pub(crate) use update::update;
 
 /// Hexadecimal digits of a digest in a table; enough to tell two images apart.
 const DIGEST_SHOWN: usize = 19;

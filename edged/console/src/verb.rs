@@ -8,6 +8,7 @@ use crate::package::PackageVerb;
 use crate::rule::RuleVerb;
 use crate::service::ServiceVerb;
 use crate::trust::ProofVerb;
+use crate::update::UpdateVerb;
 
 /// One line of the operator.
 #[derive(Debug, Clone, Parser)]
@@ -148,6 +149,9 @@ pub enum Verb {
     /// Show what the box can prove of itself (`edgectl trust verify` checks it).
     #[command(subcommand)]
     Trust(ProofVerb),
+    /// Show and change which release of its own software the box runs.
+    #[command(subcommand)]
+    Update(UpdateVerb),
     /// Stop the applications and start the box anew.
     Reboot,
     /// Stop the applications and switch the box off.
@@ -192,6 +196,7 @@ impl Command {
             Verb::Package(package) => package.reads_input(),
             Verb::Rule(rule) | Verb::Dns(rule) => rule.reads_input(),
             Verb::Trust(proof) => proof.reads_input(),
+            Verb::Update(update) => update.reads_input(),
             _ => false,
         }
     }
@@ -203,6 +208,7 @@ impl Command {
             Verb::Package(package) => package.input_file(),
             Verb::Rule(rule) | Verb::Dns(rule) => rule.input_file(),
             Verb::Trust(proof) => proof.input_file(),
+            Verb::Update(update) => update.input_file(),
             _ => None,
         }
     }

@@ -51,6 +51,22 @@ async fn golden(file: &str, lines: &[&str]) {
 }
 
 #[tokio::test]
+async fn answers_about_updates_are_as_written() {
+    let lines = [
+        "update --help",
+        "update install --help",
+        "update status",
+        "update status -o json",
+        "update install",
+        "update install https://a.example/5.update",
+        "update install 5.update",
+        "update confirm",
+        "update rollback",
+    ];
+    golden("updates", &lines).await;
+}
+
+#[tokio::test]
 async fn tables_are_as_written() {
     let lines = [
         "ps",

@@ -27,6 +27,7 @@ use crate::reconcile::{MESSAGES, Means, Reconciler};
 use crate::registry::Registry;
 use crate::snapshot::Snapshot;
 use crate::trust::Trust;
+use crate::update::Updates;
 use crate::watchdog;
 
 /// Why the node does not start.
@@ -128,6 +129,7 @@ pub async fn run(config: Config) -> Result<(), BootError> {
         broker.clone(),
         edged_config::Addressing::clone(&addressing),
     );
+    let database = store.reads()?;
     let reconciler = Reconciler::new(
         means.clone(),
         store,
@@ -152,11 +154,14 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     let mec = interfaces::open(&config, &addressing, registry, reach)?;
     let router = edged_mec::router(Arc::clone(&mec), tokens);
     let restart = Arc::new(Notify::new());
+    let mut background = JoinSet::new();
+    let updates = Updates::start(&config, &reader, database, &mut background);
     let door = Door::new(
         means.clone(),
         (
             Machine::new(Arc::clone(&config), Arc::clone(&restart)),
             Trust::new(Arc::clone(&config)),
+            updates,
         ),
         puller,
         mailbox.clone(),
@@ -164,7 +169,6 @@ pub async fn run(config: Config) -> Result<(), BootError> {
         Arc::clone(&mec),
     );
 
-    let mut background = JoinSet::new();
     interfaces::attend(&mec, &mut background);
     background.spawn(broker_task.run());
     background.spawn(worker::keep(means.worker.clone(), mailbox.clone()));

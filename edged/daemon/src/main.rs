@@ -26,6 +26,7 @@ mod reconcile;
 mod registry;
 mod snapshot;
 mod trust;
+mod update;
 mod watchdog;
 
 use std::path::PathBuf;

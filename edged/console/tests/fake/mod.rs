@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edged_console::{
-    AccessView, AccountView, AddKeyArgs, Applications, CommissionView, DnsRuleView, EXEC_EVENTS,
-    End, ErrorKind, ExecEvent, Finding, FindingState, ImageKeyView, ImageView, InstanceDetail,
-    InstanceView, KeyView, LOG_LINES, LogLine, LogQuery, OperatorView, PackageDetail, PackageView,
-    PartView, Platform, PlatformError, Progress, RegistersView, RulePlace, ServiceView, SignerView,
-    StatsView, StatusView, Stream, TrafficRuleView,
+    AccessView, AccountView, AddKeyArgs, Applications, BundleSource, CommissionView, DnsRuleView,
+    EXEC_EVENTS, End, ErrorKind, ExecEvent, Finding, FindingState, ImageKeyView, ImageView,
+    InstanceDetail, InstanceView, KeyView, LOG_LINES, LogLine, LogQuery, OperatorView,
+    PackageDetail, PackageView, PartView, Platform, PlatformError, Progress, RegistersView,
+    ReleaseView, RulePlace, ServiceView, SignerView, StatsView, StatusView, Stream,
+    TrafficRuleView, UpdateView,
 };
 use edged_model::{
     AppName, AppSpec, Digest, ExitCode, ImageReference, InstanceState, MilliCpus, PinnedImage,
@@ -453,6 +454,37 @@ impl Platform for Fake {
         ])
     }
 
+    async fn update_status(&self) -> Result<UpdateView, PlatformError> {
+        Ok(update("trial 2 of 3"))
+    }
+
+    async fn install_update(
+        &self,
+        source: BundleSource,
+        _: bool,
+        mut input: impl AsyncRead + Send + Unpin,
+        _: Progress,
+    ) -> Result<UpdateView, PlatformError> {
+        if source == BundleSource::Input {
+            tokio::io::copy(&mut input, &mut tokio::io::sink())
+                .await
+                .unwrap();
+        }
+        Ok(update("written"))
+    }
+
+    async fn confirm_update(&self) -> Result<UpdateView, PlatformError> {
+        Ok(update("settling"))
+    }
+
+    async fn roll_back_update(&self) -> Result<UpdateView, PlatformError> {
+        Err(PlatformError::new(
+            ErrorKind::Conflict,
+            "nothing is on trial, and what was confirmed is not taken back",
+        )
+        .with_hint("install a release with a higher number"))
+    }
+
     async fn identity(&self) -> Result<Value, PlatformError> {
         Ok(serde_json::json!({ "key": "AAAA" }))
     }
@@ -506,5 +538,32 @@ impl Platform for Fake {
                 part("broker", false, "does not answer"),
             ],
         })
+    }
+}
+
+/// An update, as far as it has come.
+fn update(state: &str) -> UpdateView {
+    let release = |release| ReleaseView {
+        release,
+        version: "0.1.0".to_owned(),
+    };
+    UpdateView {
+        running: Some(release(5)),
+        state: state.to_owned(),
+        update: Some(release(5)),
+        last: None,
+        findings: vec![
+            Finding::new(
+                "software",
+                FindingState::Warning,
+                "release 5 (0.1.0) runs, on trial",
+            ),
+            Finding::new(
+                "update",
+                FindingState::Warning,
+                format!("release 5 (0.1.0): {state}"),
+            )
+            .todo("nothing: it ends by itself; `update rollback` gives it up"),
+        ],
     }
 }

@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edged_console::{
-    AccessView, AddKeyArgs, CommissionView, DnsRuleView, End, ErrorKind, ExecEvent, Finding,
-    ImageKeyView, ImageView, InstanceDetail, InstanceView, KeyView, LogLine, LogQuery,
+    AccessView, AddKeyArgs, BundleSource, CommissionView, DnsRuleView, End, ErrorKind, ExecEvent,
+    Finding, ImageKeyView, ImageView, InstanceDetail, InstanceView, KeyView, LogLine, LogQuery,
     PackageDetail, PackageView, Platform, PlatformError, Progress, RegistersView, RulePlace,
-    ServiceView, SignerView, StatsView, StatusView, TrafficRuleView,
+    ServiceView, SignerView, StatsView, StatusView, TrafficRuleView, UpdateView,
 };
 use edged_image::{Image, Puller};
 use edged_mec::Mec;
@@ -39,6 +39,7 @@ use crate::reconcile::{Denied, Mailbox, Means, Message, Which, Wish};
 use crate::registry::Registry;
 use crate::snapshot::{InstanceStatus, Reader, Snapshot};
 use crate::trust::{Trust, no_tpm};
+use crate::update::Updates;
 
 /// Longest wait for the first picture of a new application: the reconciler shows one each turn, and a turn is short.
 const SHOWN: Duration = Duration::from_secs(5);
@@ -49,6 +50,7 @@ pub struct Door {
     means: Means,
     machine: Machine,
     trust: Trust,
+    updates: Updates,
     puller: Arc<Puller>,
     mailbox: Mailbox,
     reader: Reader,
@@ -61,7 +63,7 @@ impl Door {
     /// A door to the node.
     pub fn new(
         means: Means,
-        (machine, trust): (Machine, Trust),
+        (machine, trust, updates): (Machine, Trust, Updates),
         puller: Arc<Puller>,
         mailbox: Mailbox,
         reader: Reader,
@@ -71,6 +73,7 @@ impl Door {
             means,
             machine,
             trust,
+            updates,
             puller,
             mailbox,
             reader,
@@ -491,6 +494,30 @@ impl Platform for Door {
 
     async fn event_log(&self) -> Result<Vec<u8>, PlatformError> {
         self.machine.event_log()
+    }
+
+    async fn update_status(&self) -> Result<UpdateView, PlatformError> {
+        Ok(self.updates.status())
+    }
+
+    async fn install_update(
+        &self,
+        source: BundleSource,
+        no_way_back: bool,
+        input: impl AsyncRead + Send + Unpin,
+        progress: Progress,
+    ) -> Result<UpdateView, PlatformError> {
+        self.updates
+            .install(source, no_way_back, input, &progress)
+            .await
+    }
+
+    async fn confirm_update(&self) -> Result<UpdateView, PlatformError> {
+        self.updates.confirm().await
+    }
+
+    async fn roll_back_update(&self) -> Result<UpdateView, PlatformError> {
+        self.updates.roll_back().await
     }
 
     async fn end(&self, end: End) -> Result<(), PlatformError> {

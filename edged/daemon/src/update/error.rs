@@ -1,0 +1,78 @@
+//! Why an update is not taken, as the operator reads it.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use edged_console::{ErrorKind, PlatformError};
+use edged_update::{Refusal, State};
+
+use super::keeper::Seen;
+
+pub(super) fn off(why: &str) -> PlatformError {
+    PlatformError::new(
+        ErrorKind::Unavailable,
+        format!("there is nothing to update here: {why}"),
+    )
+}
+
+pub(super) fn ending() -> PlatformError {
+    PlatformError::new(
+        ErrorKind::Unavailable,
+        "edged is ending; look at `update status` in a moment",
+    )
+}
+
+pub(super) fn busy() -> PlatformError {
+    PlatformError::new(ErrorKind::Conflict, "another bundle is being taken")
+        .with_hint("wait until it is there, or end that upload")
+}
+
+pub(super) fn under_way(state: &State) -> PlatformError {
+    let what = state.update().map_or_else(String::new, |update| {
+        format!("release {} is under way ({state})", update.release)
+    });
+    PlatformError::new(ErrorKind::Conflict, what)
+        .with_hint("wait for its end, or give it up with `update rollback`")
+}
+
+pub(super) fn no_slots(seen: &Seen) -> PlatformError {
+    let why = seen.problem.as_deref().unwrap_or("it was not asked yet");
+    PlatformError::new(
+        ErrorKind::Unavailable,
+        format!("the boot partition cannot be looked at: {why}"),
+    )
+    .with_hint("try again in a moment")
+}
+
+pub(super) fn file(path: &Path, error: &dyn Display) -> PlatformError {
+    PlatformError::new(
+        ErrorKind::Internal,
+        format!("{} cannot be used: {error}", path.display()),
+    )
+}
+
+pub(super) fn refused(refusal: &Refusal) -> PlatformError {
+    let kind = match refusal {
+        Refusal::Io(_) => ErrorKind::Unavailable,
+        Refusal::NotNewer { .. } | Refusal::NoWayBack { .. } => ErrorKind::Conflict,
+        _ => ErrorKind::Invalid,
+    };
+    PlatformError::new(kind, refusal.to_string())
+}
+
+pub(super) fn broke_off(error: &dyn Display) -> PlatformError {
+    PlatformError::new(ErrorKind::Invalid, format!("the bundle broke off: {error}"))
+        .with_hint("send it again")
+}
+
+pub(super) fn no_room(wanted: u64, there: u64) -> PlatformError {
+    PlatformError::new(
+        ErrorKind::Unavailable,
+        format!(
+            "the bundle needs {} MB on the data partition, and {} MB are free",
+            wanted.div_ceil(1_000_000),
+            there / 1_000_000
+        ),
+    )
+    .with_hint("remove images that nobody uses with `rmi`, or packages, and try again")
+}

@@ -1,0 +1,267 @@
+//! Updates of the box's own software.
+//!
+//! [`Updates`] is what verbs and interfaces ask; [`keeper::Keeper`] is the one task that owns the record and talks to
+//! umec-slot: it sees, asks [`edged_update::step`], makes the answer durable and carries it out. A bundle is taken by
+//! [`intake`], verified while it comes, and nothing of the boot partition is touched by edged itself.
+//!
+//! The folder (`update` in edged's own): `state`, the record; `incoming`, a bundle that comes; `uploaded`, one that came
+//! by SFTP; `staged`, the verified one that umec-slot reads and verifies again.
+
+mod error;
+mod fetch;
+mod intake;
+mod keeper;
+mod network;
+mod slot;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use edged_config::Config;
+use edged_console::{BundleSource, PlatformError, Progress, ReleaseView, UpdateView};
+use edged_update::{BootId, Here, Release, SchemaHere, State, Update, UpdateKey, Wish};
+use serde::Deserialize;
+use tokio::io::AsyncRead;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::snapshot::Reader;
+use keeper::{Ask, Keeper, Seen};
+
+/// The names in the folder.
+const RECORD: &str = "state";
+const INCOMING: &str = "incoming";
+const STAGED: &str = "staged";
+/// What comes by SFTP.
+const UPLOADED: &str = "uploaded";
+/// The kernel's name of this start.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// Questions that wait for the keeper: verbs are few.
+const ASKS: usize = 8;
+
+/// What the image says of itself, as far as updates go.
+#[derive(Debug, Clone, Deserialize)]
+struct Build {
+    version: String,
+    board: String,
+    #[serde(default)]
+    release: u64,
+}
+
+/// Updates of this box. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct Updates(Result<Arc<Parts>, Arc<str>>);
+
+#[derive(Debug)]
+struct Parts {
+    options: edged_config::Update,
+    folder: PathBuf,
+    build: Build,
+    /// The oldest schema whose programs read this box's database.
+    database: u32,
+    seen: watch::Receiver<Seen>,
+    asks: mpsc::Sender<Ask>,
+    /// Held by whoever takes a bundle.
+    taking: Mutex<()>,
+}
+
+impl Updates {
+    /// Updates of the box that a configuration is for, and the task that sees to them. It may be ended at any moment.
+    /// `database` is the oldest schema whose programs read the box's database.
+    pub fn start(
+        config: &Config,
+        reader: &Reader,
+        database: u32,
+        background: &mut JoinSet<()>,
+    ) -> Self {
+        match Self::parts(config, reader.clone(), database) {
+            Ok((parts, keeper)) => {
+                background.spawn(keeper.run());
+                Self(Ok(Arc::new(parts)))
+            }
+            Err(why) => {
+                tracing::info!("no updates: {why}");
+                Self(Err(why.into()))
+            }
+        }
+    }
+
+    fn parts(config: &Config, reader: Reader, database: u32) -> Result<(Parts, Keeper), String> {
+        let (Some(options), Some(image)) = (&config.update, &config.image) else {
+            return Err("this machine did not boot an image of ours: its software comes the way it was installed".to_owned());
+        };
+        let failed = |path: &Path, error: &dyn std::fmt::Display| {
+            format!("{} cannot be used: {error}", path.display())
+        };
+        let build = std::fs::read(&image.build)
+            .map_err(|error| failed(&image.build, &error))
+            .and_then(|text| {
+                serde_json::from_slice::<Build>(&text).map_err(|error| failed(&image.build, &error))
+            })?;
+        let folder = config.node.updates();
+        std::fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
+        let (asks, asked) = mpsc::channel(ASKS);
+        let boot =
+            std::fs::read_to_string(BOOT_ID).map_err(|error| failed(Path::new(BOOT_ID), &error))?;
+        let start = (BootId::new(boot.trim()), uptime());
+        let (keeper, seen) = Keeper::open(&folder, options, image, reader, start, asked)
+            .map_err(|error| failed(&folder.join(RECORD), &error))?;
+        let parts = Parts {
+            options: options.clone(),
+            folder,
+            build,
+            database,
+            seen,
+            asks,
+            taking: Mutex::new(()),
+        };
+        Ok((parts, keeper))
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> UpdateView {
+        match &self.0 {
+            Ok(parts) => view::of(&parts.seen.borrow(), &parts.running()),
+            Err(why) => view::off(why),
+        }
+    }
+
+    fn here(&self) -> Result<&Parts, PlatformError> {
+        self.0.as_deref().map_err(|why| error::off(why))
+    }
+
+    /// Takes a bundle; returns when it is written and will be tried.
+    pub async fn install(
+        &self,
+        source: BundleSource,
+        no_way_back: bool,
+        input: impl AsyncRead + Send + Unpin,
+        progress: &Progress,
+    ) -> Result<UpdateView, PlatformError> {
+        let parts = self.here()?;
+        let _alone = parts.taking.try_lock().map_err(|_| error::busy())?;
+        let here = parts.judge(no_way_back)?;
+        let incoming = parts.folder.join(INCOMING);
+        let manifest = match source {
+            BundleSource::Input => {
+                drop_upload(parts);
+                intake::take(intake::Input(input), &incoming, &here, progress).await
+            }
+            BundleSource::Address(address) => {
+                drop(input);
+                drop_upload(parts);
+                intake::take(fetch::open(&address).await?, &incoming, &here, progress).await
+            }
+            BundleSource::Uploaded => {
+                drop(input);
+                let from = parts.folder.join(UPLOADED);
+                intake::adopt(&from, &incoming, &here, progress).await
+            }
+        }?;
+        let update = Update {
+            release: manifest.release,
+            version: manifest.version,
+            from: Release::new(parts.build.release),
+        };
+        progress.say("writing it beside what runs");
+        let staged = parts.folder.join(STAGED);
+        parts
+            .ask(|reply| Ask::Install {
+                update,
+                incoming,
+                staged,
+                reply,
+            })
+            .await?;
+        Ok(self.status())
+    }
+
+    /// Confirms a trial as soon as the box is healthy.
+    pub async fn confirm(&self) -> Result<UpdateView, PlatformError> {
+        self.wish(Wish::Confirm).await
+    }
+
+    /// Gives up what is under way.
+    pub async fn roll_back(&self) -> Result<UpdateView, PlatformError> {
+        self.wish(Wish::RollBack).await
+    }
+
+    async fn wish(&self, wish: Wish) -> Result<UpdateView, PlatformError> {
+        let parts = self.here()?;
+        parts.ask(|reply| Ask::Wish { wish, reply }).await?;
+        Ok(self.status())
+    }
+}
+
+/// Since the box was started.
+fn uptime() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or_default())
+}
+
+/// An upload that nobody installed makes room for another bundle.
+fn drop_upload(parts: &Parts) {
+    let _ = std::fs::remove_file(parts.folder.join(UPLOADED));
+}
+
+impl Parts {
+    fn running(&self) -> ReleaseView {
+        ReleaseView {
+            release: self.build.release,
+            version: self.build.version.clone(),
+        }
+    }
+
+    async fn ask(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<(), PlatformError>>) -> Ask,
+    ) -> Result<(), PlatformError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.asks.send(make(reply)).await;
+        sent.map_err(|_| error::ending())?;
+        answer.await.map_err(|_| error::ending())?
+    }
+
+    /// What a bundle is judged by, or why none is taken now.
+    fn judge(&self, no_way_back: bool) -> Result<Here, PlatformError> {
+        let seen = self.seen.borrow();
+        let State::Idle { last } = &seen.state else {
+            return Err(error::under_way(&seen.state));
+        };
+        let slots = seen.slots.as_ref().ok_or_else(|| error::no_slots(&seen))?;
+        let pem =
+            |path: &Path| std::fs::read_to_string(path).map_err(|error| error::file(path, &error));
+        let key = UpdateKey::from_pem(&pem(&self.options.key)?)
+            .map_err(|error| error::file(&self.options.key, &error))?;
+        let policy_key = match std::fs::read_to_string(&self.options.policy_key) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error::file(&self.options.policy_key, &error)),
+        };
+        let confirmed = last.as_ref().and_then(|last| match last.outcome {
+            edged_update::Outcome::Confirmed => Some(last.update.release),
+            _ => None,
+        });
+        let known = [
+            Some(Release::new(self.build.release)),
+            slots.floor.map(Release::new),
+            confirmed,
+        ];
+        Ok(Here {
+            board: self.build.board.clone(),
+            release: known.into_iter().flatten().max().unwrap_or_default(),
+            key,
+            slot: slots.room,
+            policy_key,
+            schema: Some(SchemaHere {
+                program: edged_store::SCHEMA,
+                database: self.database,
+                no_way_back,
+            }),
+        })
+    }
+}
