@@ -20,6 +20,9 @@ pub struct Options {
     /// The keys' folder; without it this machine's development keys
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
+    /// The image's number: higher than what the box has confirmed
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    number: u64,
     /// The bundle
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
@@ -35,6 +38,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         board: options.board,
         keys: options.keys.clone(),
         release: options.release,
+        number: options.number,
+        trial: None,
     };
     // The programs in the image are of these sources: what they make of the database is known here.
     let schema = Schema {

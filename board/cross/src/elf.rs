@@ -6,12 +6,16 @@ use anyhow::{Context, bail};
 use board_forge::output;
 
 /// Shared libraries that the image carries for our programs, and Debian's package of each.
-pub const LIBRARIES: [(&str, &str); 5] = [
+pub const LIBRARIES: [(&str, &str); 9] = [
     ("ld-linux-aarch64.so.1", "libc6"),
     ("libc.so.6", "libc6"),
     ("libm.so.6", "libc6"),
     ("libgcc_s.so.1", "libgcc-s1"),
     ("libseccomp.so.2", "libseccomp2"),
+    ("libtss2-esys.so.0", "libtss2-esys-3.0.2-0t64"),
+    ("libtss2-mu.so.0", "libtss2-mu-4.0.1-0t64"),
+    ("libtss2-sys.so.1", "libtss2-sys1t64"),
+    ("libtss2-tctildr.so.0", "libtss2-tctildr0t64"),
 ];
 
 /// How a program is linked.

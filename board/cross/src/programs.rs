@@ -10,8 +10,14 @@ use clap::ValueEnum;
 use crate::elf::{self, Linked};
 use crate::workshop::Workshop;
 
-/// Packages whose program has the package's name.
-const SHARED: [&str; 4] = ["edged", "edged-worker", "edged-guardian", "edgectl"];
+/// Packages with a program each, and its name.
+const SHARED: [(&str, &str); 5] = [
+    ("edged", "edged"),
+    ("edged-worker", "edged-worker"),
+    ("edged-guardian", "edged-guardian"),
+    ("edgectl", "edgectl"),
+    ("edged-slot", "umec-slot"),
+];
 /// PID 1 of the RAM root, where there is no library yet.
 const INIT: &str = "umec-init";
 /// Cargo's configuration of the cross build, as the root sees it.
@@ -56,9 +62,13 @@ pub struct Programs {
 impl Programs {
     /// All of them, each with its name.
     pub fn all(&self) -> Vec<(&'static str, PathBuf)> {
-        let names = SHARED.iter().chain([&INIT]);
-        names.map(|name| (*name, self.made.join(name))).collect()
+        names().map(|name| (name, self.made.join(name))).collect()
     }
+}
+
+/// Of all programs.
+fn names() -> impl Iterator<Item = &'static str> {
+    SHARED.into_iter().map(|(_, name)| name).chain([INIT])
 }
 
 /// Compiles the programs in the cross root, unless these sources were compiled before.
@@ -75,7 +85,7 @@ pub fn programs(cache: &Cache, profile: Profile) -> anyhow::Result<Programs> {
     let made = cache.step(&format!("programs-{}", profile.name()), &inputs, |out| {
         shop.vendor()?;
         compile(&shop, &root, profile)?;
-        for name in SHARED.iter().chain([&INIT]) {
+        for name in names() {
             let program = shop.target(profile.name()).join(name);
             fs::copy(&program, out.join(name))
                 .with_context(|| format!("cargo made no {}", program.display()))?;
@@ -100,22 +110,25 @@ fn compile(shop: &Workshop, root: &DebianRoot, profile: Profile) -> anyhow::Resu
         Ok(command)
     };
     let mut shared = cargo("build")?;
-    for name in SHARED {
-        shared.args(["--package", name]);
+    for (package, program) in SHARED {
+        shared.args(["--package", package, "--bin", program]);
     }
     run(&mut shared)?;
     // The flag is this one program's: given to all, cargo would keep a second set of every dependency.
     run(cargo("rustc")?
         .args(["--package", INIT, "--bin", INIT])
         .args(["--", "-C", "target-feature=+crt-static"]))?;
-    for (names, linked) in [(&SHARED[..], Linked::Shared), (&[INIT], Linked::Static)] {
-        for name in names {
-            let path = format!(
-                "/work/target/aarch64-unknown-linux-gnu/{}/{name}",
-                profile.name()
-            );
-            elf::look(shop.command(root, elf::READER)?, &path, linked)?;
-        }
+    for name in names() {
+        let linked = if name == INIT {
+            Linked::Static
+        } else {
+            Linked::Shared
+        };
+        let path = format!(
+            "/work/target/aarch64-unknown-linux-gnu/{}/{name}",
+            profile.name()
+        );
+        elf::look(shop.command(root, elf::READER)?, &path, linked)?;
     }
     Ok(())
 }

@@ -35,6 +35,23 @@ pub struct Request {
     pub keys: Option<PathBuf>,
     /// Programs as they ship.
     pub release: bool,
+    /// Its number: releases count, and a box never goes back.
+    pub number: u64,
+    /// Seconds after which a trial of it that nobody ends is ended by a reset; tests have less patience than boxes.
+    pub trial: Option<u64>,
+}
+
+impl Request {
+    /// What this machine's development keys sign, for tests.
+    pub fn development(board: Board) -> Self {
+        Self {
+            board,
+            keys: None,
+            release: false,
+            number: 1,
+            trial: None,
+        }
+    }
 }
 
 /// An image.
@@ -132,7 +149,7 @@ pub fn build(cache: &Cache, request: &Request) -> anyhow::Result<Image> {
             Ok((keys, tools, kernel, before))
         },
     )?;
-    let user_space = userspace(cache, &programs.made.path, &settings(request.board, &keys)?)?;
+    let user_space = userspace(cache, &programs.made.path, &settings(request, &keys)?)?;
     let stub = stub(cache, &tools)?;
     let inputs = Inputs::new()
         .text("recipe", RECIPE)
@@ -192,13 +209,18 @@ const RECIPE: &str = concat!(
     include_str!("variables.rs"),
 );
 
-fn settings(board: Board, keys: &Keys) -> anyhow::Result<Settings> {
+fn settings(request: &Request, keys: &Keys) -> anyhow::Result<Settings> {
+    let board = request.board;
     let path = keys.public(Name::Commissioning);
     let line = fs::read_to_string(&path)
         .with_context(|| format!("cannot read the commissioning key {}", path.display()))?;
     Ok(Settings {
         board: board.name().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        number: request.number,
+        trial: request.trial,
+        update_key: fs::read_to_string(keys.public(Name::Update))
+            .context("cannot read the public key of updates")?,
         site: SITE.to_owned(),
         development: keys.development,
         without_tpm: board.without_tpm(),

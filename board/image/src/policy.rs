@@ -1,35 +1,34 @@
-//! The signed policy in an image: whoever's PCR 11 holds what this image measures may use the data, and the policy key
-//! says so. A later image brings its own signature; nothing has to be sealed anew.
+//! The signed policies in an image: whoever's PCR 11 holds what this image measures may use the data, and the policy key
+//! says so. A later image brings its own signatures; nothing has to be sealed anew.
+//!
+//! There are two. One holds in the phase in which the data partition opens, and systemd reads it. The other holds in the
+//! running box, for the keys that edged has in the TPM. It is signed for that purpose alone, so that nobody opens the data
+//! partition with it.
 
 use anyhow::Context;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use edged_evidence::golden::phases;
+use edged_evidence::policy::{holds, running, to_sign};
+use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::der::elements;
-use crate::golden::PHASES;
 use crate::pcr::{Event, Value, replay};
 
 /// The register with the image.
 const PCR: u8 = 11;
-/// `TPM2_PolicyPCR` and what it selects: one bank, SHA-256, three bytes, of which the second's fourth bit is PCR 11.
-const POLICY_PCR: [u8; 4] = [0, 0, 0x01, 0x7f];
-const SELECTION: [u8; 10] = [0, 0, 0, 1, 0x00, 0x0b, 3, 0x00, 0x08, 0x00];
+/// The names of the lists of signatures: systemd looks for the bank's alone.
+const OPENING: &str = "sha256";
+const RUNNING: &str = "umec-running";
 
-/// The policy digest for what an image measures, in the phase in which the data partition opens.
-pub fn digest(sections: &[Event]) -> Value {
-    let [unsealing, _] = PHASES;
-    let phase = Event::of(PCR, unsealing, unsealing.as_bytes());
-    let held = replay(&[sections, &[phase]].concat())
-        .remove(&PCR)
-        .unwrap_or_default();
-    let before = Value::default();
-    let values = Value::of(&held.0);
-    Value::of(&[before.0.as_slice(), &POLICY_PCR, &SELECTION, &values.0].concat())
+/// The policy digest for what an image measures, after so many phases.
+fn digest(sections: &[Event], phases: &[Event]) -> Value {
+    let held = replay(&[sections, phases].concat());
+    holds(held.get(&PCR).copied().unwrap_or_default())
 }
 
-/// The signature as systemd reads it (`tpm2-pcr-signature.json`).
+/// The signatures as systemd reads them (`tpm2-pcr-signature.json`), and ours beside.
 ///
 /// # Errors
 /// The key cannot be used, or its public half is not RSA.
@@ -38,13 +37,22 @@ pub fn signature(
     public: &[u8],
     sign: &dyn Fn(&[u8]) -> anyhow::Result<Vec<u8>>,
 ) -> anyhow::Result<String> {
-    let policy = digest(sections);
-    let signed = json!({"sha256": [{
-        "pcrs": [PCR],
-        "pkfp": fingerprint(public)?.to_string(),
-        "pol": policy.to_string(),
-        "sig": STANDARD.encode(sign(&policy.0)?),
-    }]});
+    let fingerprint = fingerprint(public)?.to_string();
+    let one = |policy: Value, message: &[u8]| -> anyhow::Result<Json> {
+        Ok(json!([{
+            "pcrs": [PCR],
+            "pkfp": fingerprint,
+            "pol": policy.to_string(),
+            "sig": STANDARD.encode(sign(message)?),
+        }]))
+    };
+    let [opening, leaving] = phases();
+    let early = digest(sections, std::slice::from_ref(&opening));
+    let late = digest(sections, &[opening, leaving]);
+    let signed = json!({
+        OPENING: one(early, &early.0)?,
+        RUNNING: one(late, &to_sign(late, running()))?,
+    });
     Ok(signed.to_string())
 }
 
@@ -65,22 +73,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_policy_holds_in_one_phase_of_one_image() {
+    fn the_policies_hold_in_one_phase_of_one_image_each() {
         let image = |content: &[u8]| vec![Event::of(PCR, ".linux", content)];
-        let one = digest(&image(b"one"));
-        assert_ne!(one, digest(&image(b"two")));
-        let mut later = image(b"one");
-        later.push(Event::of(PCR, PHASES[0], PHASES[0].as_bytes()));
-        assert_ne!(one, digest(&later));
+        let [opening, leaving] = phases();
+        let early = digest(&image(b"one"), std::slice::from_ref(&opening));
+        assert_ne!(
+            early,
+            digest(&image(b"two"), std::slice::from_ref(&opening))
+        );
+        assert_ne!(early, digest(&image(b"one"), &[opening, leaving]));
     }
 
     #[test]
-    fn what_is_signed_is_the_policy() {
+    fn what_is_signed_is_the_policy_and_for_the_running_box_its_purpose_as_well() {
         let public = crate::der::sequence(&[&crate::der::sequence(&[]), b"\x03\x03\x00ab"]);
         let text = signature(&[], &public, &|message| Ok(message.to_vec())).unwrap();
-        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let json: Json = serde_json::from_str(&text).unwrap();
         let one = &json["sha256"][0];
-        assert_eq!(one["sig"], STANDARD.encode(digest(&[]).0));
+        let [opening, leaving] = phases();
+        let early = digest(&[], std::slice::from_ref(&opening));
+        assert_eq!(one["pol"], early.to_string());
+        assert_eq!(one["sig"], STANDARD.encode(early.0));
         assert_eq!(one["pkfp"], Value::of(b"ab").to_string());
+        let late = digest(&[], &[opening, leaving]);
+        let message = [late.0, running().0].concat();
+        assert_eq!(json["umec-running"][0]["sig"], STANDARD.encode(message));
     }
 }

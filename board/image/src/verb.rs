@@ -41,6 +41,9 @@ pub struct Options {
     /// The keys' folder; without it this machine's development keys, and an image that says so
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
+    /// The image's number: releases count, and a box never goes back to a lower one
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    number: u64,
     /// Where everything is written to
     #[arg(long, value_name = "DIR", default_value = "target/umec-image")]
     output: PathBuf,
@@ -91,6 +94,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         board: options.board,
         keys: options.keys.clone(),
         release: options.release,
+        number: options.number,
+        trial: None,
     };
     let image = build(&cache, &request)?;
     fs::create_dir_all(&options.output)

@@ -31,11 +31,7 @@ impl Pi {
     /// With the card that `cargo board image --board rpi4` makes.
     fn with_its_card() -> anyhow::Result<Self> {
         let cache = Cache::open()?;
-        let request = Request {
-            board: Board::Rpi4,
-            keys: None,
-            release: false,
-        };
+        let request = Request::development(Board::Rpi4);
         let pi = Self {
             tools: tools(&cache)?,
             folder: tempfile::tempdir()?,

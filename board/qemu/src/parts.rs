@@ -27,14 +27,7 @@ impl Parts {
     /// # Errors
     /// What the build says.
     pub fn build(cache: &Cache) -> anyhow::Result<Self> {
-        let image = build(
-            cache,
-            &Request {
-                board: Board::QemuAarch64,
-                keys: None,
-                release: false,
-            },
-        )?;
+        let image = build(cache, &Request::development(Board::QemuAarch64))?;
         let keys = Keys::development(cache)?;
         let Signer::File(commissioning) = keys.signer(Name::Commissioning) else {
             bail!("the commissioning key is held elsewhere, and ssh(1) needs it in a file");

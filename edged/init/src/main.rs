@@ -2,21 +2,25 @@
 //!
 //! As PID 1 ([`start`]): mounts, compressed memory, the read-only root, then systemd in its place. As `umec-init VERB`
 //! from a unit of that root: [`data`] opens the data partition, [`names`] tells the C library who resolves names,
-//! [`announce`] says on the console that edged is ready.
+//! [`announce`] says on the console that edged is ready, [`guard`] resets a box whose trial nobody ends.
 //!
 //! Refused: everything that is not as the image says. There is no shell to fall into: PID 1 says one line that starts
 //! with `UMEC-INIT-REFUSED: ` and turns the box off; `data` says one that starts with `DATA-REFUSED: ` and leaves the
-//! box without its services.
+//! box without its services. A box that was started from slot B starts again instead: A is what is known to be good.
 
 mod announce;
 mod console;
 mod data;
 mod events;
+mod guard;
 mod memory;
 mod names;
+mod release;
 mod root;
+mod slot;
 mod start;
 mod tpm;
+mod watchdog;
 
 use std::process::ExitCode;
 
@@ -29,7 +33,8 @@ fn main() -> ExitCode {
         "data" => return data::run(),
         "names" => names::run(),
         "announce" => announce::run(),
-        _ => Err("usage: umec-init data|names|announce".to_owned()),
+        "guard" => guard::run(),
+        _ => Err("usage: umec-init data|names|announce|guard".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,12 +10,15 @@ use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::system::{RebootCommand, reboot};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
-use crate::{console, events, memory, root, tpm};
+use crate::slot::{self, Slot};
+use crate::{console, events, memory, release, root, tpm, watchdog};
 
 /// Where the root is put together before it becomes `/`.
 const NEW_ROOT: &str = "/new";
 /// What takes over.
 const INIT: &str = "/usr/lib/systemd/systemd";
+/// Ourselves, in the root.
+const GUARD: &str = "/usr/lib/umec/umec-init";
 /// Who built what, in the root.
 const BUILD: &str = "etc/edged/build.json";
 /// systemd-stub's folder in the RAM root: the policy for PCR 11 and the key that signed it.
@@ -31,9 +34,6 @@ const STUB_FILES: [&str; 3] = [
 const STUB_TO: &str = "/run/systemd";
 /// PCRs of what may be added to an image (UAPI group, Linux TPM PCR registry).
 const ADDITIONS: [(u32, &str); 2] = [(12, "a command line or a credential"), (13, "an extension")];
-/// On the kernel's command line: start again after a refusal instead of turning the box off, so that the firmware
-/// falls back to the other image.
-const RESTART: &str = "umec.refused=restart";
 /// Of everything that is written below /var but not on the data partition: a share of the memory.
 const VAR: &str = "mode=0755,size=10%,nr_inodes=8k";
 /// Of /tmp and of /run.
@@ -44,8 +44,8 @@ const RUN: &str = "mode=0755,size=20%,nr_inodes=64k";
 pub fn run() -> ! {
     let Err(reason) = start();
     console::say(&format!("UMEC-INIT-REFUSED: {reason}"));
-    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let command = if line.split_whitespace().any(|word| word == RESTART) {
+    // After B comes A, which is known to be good: a box that is off would wait for somebody to come by.
+    let command = if slot::noted() == Some(Slot::B) {
         RebootCommand::Restart
     } else {
         RebootCommand::PowerOff
@@ -64,6 +64,11 @@ fn start() -> Result<Infallible, String> {
     put("sysfs", "/sys", quiet, "")?;
     put("tmpfs", "/run", MountFlags::NOSUID | MountFlags::NODEV, RUN)?;
     put("securityfs", "/sys/kernel/security", quiet, "")?;
+    // A box without a watchdog runs, and is not reset when it hangs.
+    if let Err(reason) = watchdog::start() {
+        console::say(&format!("umec-init: no watchdog: {reason}"));
+    }
+    let slot = slot::note()?;
     events::copy()?;
     // First use of the TPM: from here on, what is sealed to the boot before the RAM root stays sealed.
     tpm::enter(tpm::Phase::EnterInitrd)?;
@@ -72,6 +77,8 @@ fn start() -> Result<Infallible, String> {
     root::mount(Path::new("/root.img"), Path::new(NEW_ROOT))?;
     let build = fs::read_to_string(Path::new(NEW_ROOT).join(BUILD)).unwrap_or_default();
     console::say(&banner(&build));
+    release::check(Path::new(NEW_ROOT))?;
+    tpm::share()?;
     put("tmpfs", &format!("{NEW_ROOT}/var"), quiet, VAR)?;
     put("tmpfs", &format!("{NEW_ROOT}/tmp"), quiet, TMP)?;
     for folder in ["cache", "lib", "log", "spool"] {
@@ -82,7 +89,7 @@ fn start() -> Result<Infallible, String> {
     if let Err(reason) = memory::compress() {
         console::say(&format!("umec-init: no compressed memory: {reason}"));
     }
-    switch()
+    switch(slot)
 }
 
 fn put(kind: &str, target: &str, flags: MountFlags, options: &str) -> Result<(), String> {
@@ -145,7 +152,7 @@ fn banner(build: &str) -> String {
 }
 
 /// Makes the new root `/` and systemd PID 1 in it.
-fn switch() -> Result<Infallible, String> {
+fn switch(slot: Option<Slot>) -> Result<Infallible, String> {
     for place in ["dev", "proc", "sys", "run"] {
         let to = format!("{NEW_ROOT}/{place}");
         mount_move(format!("/{place}"), &to)
@@ -161,6 +168,10 @@ fn switch() -> Result<Infallible, String> {
     mount_move(".", "/").map_err(failed)?;
     rustix::process::chroot(".").map_err(failed)?;
     rustix::process::chdir("/").map_err(failed)?;
+    if slot == Some(Slot::B) {
+        let guard = Command::new(GUARD).arg("guard").env_clear().spawn();
+        guard.map_err(|error| format!("cannot run {GUARD}: {error}"))?;
+    }
     // There are no modules: nobody needs the right to load one, and systemd does not look for them without it.
     remove_capability_from_bounding_set(CapabilitySet::SYS_MODULE).map_err(failed)?;
     // Nothing of the kernel's command line becomes an argument: systemd reads /proc/cmdline itself.

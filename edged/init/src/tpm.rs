@@ -1,14 +1,18 @@
-//! The two things that start-up asks of the TPM itself: that a phase of the boot is over, and what the PCRs hold.
+//! What start-up asks of the TPM itself: that a phase of the boot is over, and what the PCRs hold.
 //!
-//! One fixed command of the TPM 2.0 specification, part 3 ("`TPM2_PCR_Extend`"), so no library is needed in PID 1. The
-//! words are systemd's (systemd-pcrphase.service(8)): whoever predicts PCR 11 with systemd-measure predicts ours.
+//! No library is needed in PID 1 ([`edged_tpm`]). The words of the phases are systemd's (systemd-pcrphase.service(8)): whoever predicts PCR 11 with systemd-measure predicts ours.
 
-use std::fs::{self, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 
-/// The character device without a resource manager in between: nothing but a PCR is touched.
+use edged_tpm::{Command, Tpm};
+
+/// The character device without a resource manager in between: nothing is loaded into the TPM.
 const DEVICE: &str = "/dev/tpm0";
+/// The one with it, and edged's group (`/etc/group` of the image).
+const MANAGED: &str = "/dev/tpmrm0";
+const EDGED: u32 = 64_900;
 /// One file a PCR, upper-case hexadecimal.
 const PCRS: &str = "/sys/class/tpm/tpm0/pcr-sha256";
 /// The PCR of unified kernel images and of the phases of the boot (UAPI group, Linux TPM PCR registry).
@@ -49,55 +53,41 @@ pub fn present() -> bool {
     Path::new(DEVICE).exists()
 }
 
+/// The TPM, where there is one.
+pub fn open() -> Result<Option<Tpm<File>>, String> {
+    if !present() {
+        return Ok(None);
+    }
+    let device = OpenOptions::new().read(true).write(true).open(DEVICE);
+    let device = device.map_err(|error| format!("cannot open {DEVICE}: {error}"))?;
+    Ok(Some(Tpm(device)))
+}
+
 /// Begins a phase. Without a TPM there is nothing that could be unsealed, so nothing to close.
 pub fn enter(phase: Phase) -> Result<(), String> {
-    if !present() {
+    let Some(mut tpm) = open()? else {
+        return Ok(());
+    };
+    let done = tpm.run(&Command::extend(PCR, &phase.digest()));
+    done.map(drop).map_err(|error| error.to_string())
+}
+
+/// Gives edged the device with the kernel's resource manager in between: it signs and quotes there.
+pub fn share() -> Result<(), String> {
+    let node = Path::new(MANAGED);
+    if !node.exists() {
         return Ok(());
     }
-    let failed = |error: std::io::Error| format!("the TPM does not extend PCR {PCR}: {error}");
-    let mut device = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(DEVICE)
-        .map_err(failed)?;
-    device.write_all(&extend(phase.digest())).map_err(failed)?;
-    let mut answer = [0_u8; 64];
-    let length = device.read(&mut answer).map_err(failed)?;
-    match code(answer.get(..length).unwrap_or_default()) {
-        Some(0) => Ok(()),
-        Some(code) => Err(format!("the TPM does not extend PCR {PCR}: code {code:#x}")),
-        None => Err(format!(
-            "the TPM answers with {length} bytes to an extension of PCR {PCR}"
-        )),
-    }
+    let mode = fs::Permissions::from_mode(0o660);
+    chown(node, None, Some(EDGED))
+        .and_then(|()| fs::set_permissions(node, mode))
+        .map_err(|error| format!("cannot share {MANAGED}: {error}"))
 }
 
 /// What a PCR of the SHA-256 bank holds.
 pub fn pcr(number: u32) -> Option<String> {
     let text = fs::read_to_string(format!("{PCRS}/{number}")).ok()?;
     Some(text.trim().to_ascii_lowercase())
-}
-
-/// `TPM2_PCR_Extend` of one SHA-256 digest, authorised by the empty password.
-fn extend(digest: [u8; 32]) -> Vec<u8> {
-    let mut command = Vec::with_capacity(65);
-    command.extend(0x8002_u16.to_be_bytes()); // TPM_ST_SESSIONS
-    command.extend(65_u32.to_be_bytes()); // commandSize
-    command.extend(0x0000_0182_u32.to_be_bytes()); // TPM_CC_PCR_Extend
-    command.extend(PCR.to_be_bytes()); // pcrHandle
-    command.extend(9_u32.to_be_bytes()); // authorizationSize
-    command.extend(0x4000_0009_u32.to_be_bytes()); // TPM_RS_PW
-    command.extend([0; 5]); // no nonce, no attributes, no password
-    command.extend(1_u32.to_be_bytes()); // one digest
-    command.extend(0x000B_u16.to_be_bytes()); // TPM_ALG_SHA256
-    command.extend(digest);
-    command
-}
-
-/// The response code: bytes 6 to 9 of every answer.
-fn code(answer: &[u8]) -> Option<u32> {
-    let bytes: [u8; 4] = answer.get(6..10)?.try_into().ok()?;
-    Some(u32::from_be_bytes(bytes))
 }
 
 #[cfg(test)]
@@ -111,18 +101,5 @@ mod tests {
         let of = |word: &str| <[u8; 32]>::from(Sha256::digest(word));
         assert_eq!(Phase::EnterInitrd.digest(), of("enter-initrd"));
         assert_eq!(Phase::LeaveInitrd.digest(), of("leave-initrd"));
-    }
-
-    #[test]
-    fn an_extension_says_its_own_length() {
-        let command = extend([7; 32]);
-        assert_eq!(command.len(), 65);
-        assert_eq!(command[2..6], 65_u32.to_be_bytes());
-    }
-
-    #[test]
-    fn a_short_answer_has_no_code() {
-        assert_eq!(code(&[0x80, 1, 0, 0, 0, 10, 0, 0, 1]), None);
-        assert_eq!(code(&[0x80, 1, 0, 0, 0, 10, 0, 0, 1, 0x20]), Some(0x120));
     }
 }

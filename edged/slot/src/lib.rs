@@ -6,14 +6,20 @@
 //! the slot that nothing depends on, into the sector that says what starts next, and into the one sector of the directory
 //! that says which clusters are A's and which are B's. That one is the commit of an update.
 //!
+//! [`keeper`] says who may ask for which of them; [`door`] is where edged asks.
+//!
 //! Refuses: a partition that is not as the build laid it out; an image that does not fit; to write the allocation table.
 
+pub mod door;
 pub mod error;
 pub mod fat;
+pub mod find;
+pub mod keeper;
 pub mod lay;
 pub mod medium;
 pub mod next;
 pub mod slots;
+pub mod staged;
 
 #[cfg(test)]
 mod tests;

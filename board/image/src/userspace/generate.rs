@@ -35,8 +35,13 @@ pub fn write(tree: &Path, unpacked: &Made, settings: &Settings) -> anyhow::Resul
     let mut keys = settings.commission_keys.join("\n");
     keys.push('\n');
     put("etc/edged/commission.keys", &keys)?;
+    put("etc/edged/update.pem", &settings.update_key)?;
+    if let Some(seconds) = settings.trial {
+        put("etc/umec/trial", &format!("{seconds}\n"))?;
+    }
     let build = json!({
         "version": settings.version,
+        "release": settings.number,
         "board": settings.board,
         "development": settings.development,
         "built": EPOCH,
@@ -72,6 +77,7 @@ fn authorities(folder: &Path) -> anyhow::Result<String> {
 fn os_release(settings: &Settings) -> String {
     let Settings {
         version,
+        number,
         board,
         development,
         ..
@@ -83,7 +89,7 @@ fn os_release(settings: &Settings) -> String {
     };
     format!(
         "NAME=\"uMEC\"\nID=umec\nID_LIKE=debian\nVERSION_ID={version}\nIMAGE_ID=umec-{board}\nIMAGE_VERSION={version}\n\
-         PRETTY_NAME=\"uMEC {version} for {board} ({variant})\"\nVARIANT_ID={}\n",
+         UMEC_RELEASE={number}\nPRETTY_NAME=\"uMEC {version} for {board} ({variant})\"\nVARIANT_ID={}\n",
         variant.to_lowercase()
     )
 }
@@ -113,6 +119,36 @@ fn image() -> toml::Table {
     toml::Table::from_iter(places)
 }
 
+/// The TPM that keeps edged's keys, and whose word opens them: PID 1 has put it there (umec-init).
+fn trust(settings: &Settings) -> toml::Value {
+    if settings.without_tpm {
+        return table(&[]);
+    }
+    let policy = table(&[
+        ("key", "/run/systemd/tpm2-pcr-public-key.pem".into()),
+        ("signatures", "/run/systemd/tpm2-pcr-signature.json".into()),
+    ]);
+    table(&[("tpm", "device:/dev/tpmrm0".into()), ("policy", policy)])
+}
+
+/// Which bundles are taken, and who puts them where the firmware looks.
+fn update(settings: &Settings) -> toml::Table {
+    let places = [
+        ("key", "/etc/edged/update.pem"),
+        ("slot", "/run/umec/slot.sock"),
+        ("policy_key", "/run/systemd/tpm2-pcr-public-key.pem"),
+    ];
+    let mut update = toml::Table::from_iter(
+        places.map(|(name, place)| (name.to_owned(), toml::Value::from(place))),
+    );
+    // The box is reset when its own time is over; edged is to say why before that.
+    if let Some(seconds) = settings.trial {
+        let seconds = i64::try_from(seconds * 2 / 3).unwrap_or(i64::MAX);
+        update.insert("trial".to_owned(), seconds.into());
+    }
+    update
+}
+
 fn table(pairs: &[(&str, toml::Value)]) -> toml::Value {
     let pairs = pairs
         .iter()
@@ -136,6 +172,8 @@ fn edged(settings: &Settings) -> anyhow::Result<String> {
         ("version", 1.into()),
         ("node", node(settings).into()),
         ("image", image().into()),
+        ("update", update(settings).into()),
+        ("trust", trust(settings)),
         ("network", table(&[("uplink", "eth0".into())])),
         (
             "dns",
@@ -185,6 +223,9 @@ mod tests {
         Settings {
             board: "qemu-aarch64".to_owned(),
             version: "1.0".to_owned(),
+            number: 1,
+            trial: None,
+            update_key: String::new(),
             site: "edge".to_owned(),
             development,
             without_tpm: false,

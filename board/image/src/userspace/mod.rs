@@ -26,11 +26,12 @@ use crate::{inventory, sbom};
 /// Debian's name of the boxes' processors.
 const ARCHITECTURE: &str = "arm64";
 /// Our programs and where they go. Not `edgectl`: it runs where the operator is, and nothing in a box would start it.
-pub const PROGRAMS: [(&str, &str); 4] = [
+pub const PROGRAMS: [(&str, &str); 5] = [
     ("edged", "usr/bin/edged"),
     ("edged-worker", "usr/bin/edged-worker"),
     ("edged-guardian", "usr/bin/edged-guardian"),
     ("umec-init", "usr/lib/umec/umec-init"),
+    ("umec-slot", "usr/lib/umec/umec-slot"),
 ];
 
 /// What an image is for.
@@ -40,6 +41,12 @@ pub struct Settings {
     pub board: String,
     /// The image's version.
     pub version: String,
+    /// Its number: releases count, and a box never goes back.
+    pub number: u64,
+    /// Seconds after which a trial that nobody ends is ended by a reset; nothing: as umec-init has it.
+    pub trial: Option<u64>,
+    /// The public key of updates, PEM.
+    pub update_key: String,
     /// First label of the box's zone until it is commissioned.
     pub site: String,
     /// Built with keys that everybody has.

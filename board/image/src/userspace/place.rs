@@ -14,13 +14,15 @@ use super::pick::Files;
 use super::{Kept, PROGRAMS};
 
 /// Our units, where the programs' sources are, by their names in the image.
-pub const UNITS: [(&str, &str); 3] = [
+pub const UNITS: [(&str, &str); 5] = [
     ("edged.service", "edged/daemon/edged.service"),
     ("edged-worker.service", "edged/worker/edged-worker.service"),
     (
         "edged-guardian.service",
         "edged/guardian/edged-guardian.service",
     ),
+    ("umec-slot.service", "edged/slot/umec-slot.service"),
+    ("umec-slot.socket", "edged/slot/umec-slot.socket"),
 ];
 /// Where units go.
 const UNIT_FOLDER: &str = "usr/lib/systemd/system";

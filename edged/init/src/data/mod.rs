@@ -17,7 +17,10 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::{console, tpm};
+use rustix::system::{RebootCommand, reboot};
+
+use crate::slot::{self, Slot};
+use crate::{console, release, tpm};
 use header::State;
 
 /// In the image: what is done with a partition. Part of what is measured.
@@ -54,7 +57,7 @@ pub fn run() -> ExitCode {
     let policy = Policy::of(&fs::read_to_string(POLICY).unwrap_or_default());
     let outcome = open(policy);
     // Even where it was refused: who comes later must not try with other means.
-    let closed = tpm::enter(tpm::Phase::LeaveInitrd);
+    let closed = tpm::enter(tpm::Phase::LeaveInitrd).and_then(|()| release::close());
     let outcome = outcome.and_then(|outcome| closed.map(|()| outcome));
     match outcome {
         Ok(outcome) => {
@@ -71,6 +74,11 @@ pub fn run() -> ExitCode {
         }
         Err(reason) => {
             console::say(&format!("DATA-REFUSED: {reason}"));
+            if slot::noted() == Some(Slot::B) {
+                // A may open it; if A was refused as well, nothing is lost by looking again.
+                rustix::fs::sync();
+                let _ = reboot(RebootCommand::Restart);
+            }
             ExitCode::FAILURE
         }
     }
@@ -95,6 +103,7 @@ fn sealed(device: &Path) -> Result<Outcome, String> {
             volume::make(seal::MAPPED)?;
             volume::mount(Path::new(seal::MAPPED))?;
             volume::keep_recovery_key(&recovery)?;
+            release::count()?;
             seal::finish(device)?;
             Ok(Outcome::Made)
         }
@@ -102,6 +111,7 @@ fn sealed(device: &Path) -> Result<Outcome, String> {
             seal::unseal(device).map_err(|error| seal::explain(&sealed_with, &error))?;
             volume::check(seal::MAPPED)?;
             volume::mount(Path::new(seal::MAPPED))?;
+            release::count()?;
             Ok(Outcome::Opened)
         }
         State::Foreign => Err(format!(
@@ -130,6 +140,7 @@ fn plain(device: &Path) -> Result<Outcome, String> {
         }
     };
     volume::mount(device)?;
+    release::count()?;
     Ok(outcome)
 }
 
