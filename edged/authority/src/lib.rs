@@ -1,7 +1,26 @@
 //! The box's own certificate authority: short-lived certificates, made when they are needed.
 //!
-//! What signs is a [`Sign`]: a key in the TPM, or one in a file.
+//! What signs is a [`Sign`]: a key in the TPM, or one in a file ([`FileKey`]). The root is made once and outlives
+//! everybody; a certificate below it is made when somebody connects and none is there that fits the clock
+//! ([`Server`]). So nothing renews by a timer, no jump of the clock is special, and a box that was off for a year is
+//! like any other.
+//!
+//! # Invariants
+//! - No certificate but the root's is ever written by this crate.
+//! - A certificate begins [`BACKDATED`] before its making and ends [`LIFE`] after it.
+//! - Two certificates never share a serial number: it is 127 random bits.
 
+mod durable;
+mod file;
+mod leaf;
+mod root;
+mod server;
 mod sign;
+mod tls;
 
+pub use durable::{write_durably, write_private};
+pub use file::FileKey;
+pub use leaf::{BACKDATED, Certificate, LIFE, Names, Purpose};
+pub use root::{Authority, AuthorityError};
+pub use server::Server;
 pub use sign::{POINT, SIGNATURE, Sign, SignError};

@@ -1,0 +1,106 @@
+//! What a certificate says.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyUsagePurpose, SanType, SerialNumber,
+};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rustls::pki_types::CertificateDer;
+use time::OffsetDateTime;
+
+/// How long a certificate lasts after its making.
+pub const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long before its making it begins: clocks of others are late.
+pub const BACKDATED: Duration = Duration::from_secs(24 * 3600);
+/// How long after its beginning it is used at the earliest: a clock that went back further gets a new one, because
+/// others that went back with it would not take this one much longer.
+pub(crate) const EARLIEST: Duration = Duration::from_secs(3600);
+/// How long before its end it is used at the latest.
+pub(crate) const LATEST: Duration = Duration::from_secs(7 * 24 * 3600 / 3);
+/// Bytes of a serial number: at most 20 (RFC 5280, 4.1.2.2).
+const SERIAL: usize = 16;
+
+/// What a certificate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be connected to.
+    Server,
+    /// To connect.
+    Client,
+    /// Both: a service of an application.
+    Service,
+}
+
+/// Whose certificate it is.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// For people.
+    pub common: String,
+    /// Names of hosts.
+    pub hosts: Vec<String>,
+    /// Addresses of hosts.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A certificate and the time in which it is used.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// What is shown.
+    pub der: CertificateDer<'static>,
+    /// It begins.
+    pub from: SystemTime,
+    /// It ends.
+    pub until: SystemTime,
+}
+
+impl Certificate {
+    /// Whether it may be shown to somebody new.
+    pub fn is_fresh(&self, now: SystemTime) -> bool {
+        let last = self.until.checked_sub(LATEST);
+        now >= self.from + EARLIEST && last.is_some_and(|last| now < last)
+    }
+}
+
+pub(crate) fn params(
+    purpose: Purpose,
+    names: &Names,
+    (from, until): (SystemTime, SystemTime),
+) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(names.hosts.clone())?;
+    params
+        .distinguished_name
+        .push(DnType::CommonName, names.common.as_str());
+    let addresses = names.addresses.iter().copied();
+    params
+        .subject_alt_names
+        .extend(addresses.map(SanType::IpAddress));
+    params.not_before = OffsetDateTime::from(from);
+    params.not_after = OffsetDateTime::from(until);
+    params.serial_number = Some(serial()?);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = match purpose {
+        Purpose::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
+        Purpose::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
+        Purpose::Service => vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ],
+    };
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+/// By rcgen itself it would be the key's, and one key has many certificates.
+pub(crate) fn serial() -> Result<SerialNumber, rcgen::Error> {
+    let mut bytes = [0; SERIAL];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| rcgen::Error::RingUnspecified)?;
+    if let Some(first) = bytes.first_mut() {
+        // Positive, and not shorter by a zero in front.
+        *first = (*first & 0x7f) | 0x40;
+    }
+    Ok(SerialNumber::from_slice(&bytes))
+}

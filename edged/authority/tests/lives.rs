@@ -1,0 +1,177 @@
+//! Certificates are made when they are needed, and are good whenever that is.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may fail loudly"
+)]
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use edged_authority::{Authority, BACKDATED, FileKey, LIFE, Names, Purpose, Server, Sign};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+thread_local! {
+    static NOW: Cell<SystemTime> = Cell::new(SystemTime::now());
+}
+
+fn now() -> SystemTime {
+    NOW.get()
+}
+
+fn key(folder: &tempfile::TempDir, name: &str) -> Arc<dyn Sign> {
+    Arc::new(FileKey::open(&folder.path().join(name), name).unwrap())
+}
+
+fn box_of(folder: &tempfile::TempDir) -> Arc<Authority> {
+    let ca = key(folder, "ca.key");
+    Arc::new(Authority::open(folder.path(), "edge", ca).unwrap())
+}
+
+fn names() -> Names {
+    Names {
+        common: "edge edged".to_owned(),
+        hosts: vec!["edge.mec.internal".to_owned()],
+        addresses: vec!["10.77.0.1".parse().unwrap()],
+    }
+}
+
+/// As a client sees it that trusts the root alone.
+fn is_good(
+    leaf: &CertificateDer<'_>,
+    root: &CertificateDer<'_>,
+    name: &str,
+    at: SystemTime,
+) -> bool {
+    let anchors = [anchor_from_trusted_cert(root).unwrap()];
+    let leaf = EndEntityCert::try_from(leaf).unwrap();
+    let at = UnixTime::since_unix_epoch(at.duration_since(SystemTime::UNIX_EPOCH).unwrap());
+    let chain = leaf.verify_for_usage(
+        webpki::ALL_VERIFICATION_ALGS,
+        &anchors,
+        &[],
+        at,
+        KeyUsage::server_auth(),
+        None,
+        None,
+    );
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    chain.is_ok() && leaf.verify_is_valid_for_subject_name(&name).is_ok()
+}
+
+#[test]
+fn whatever_the_clock_says_the_certificate_is_good_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = box_of(&folder);
+    let server = Server::with_clock(
+        Arc::clone(&authority),
+        key(&folder, "tls.key"),
+        names(),
+        now,
+    );
+    let begin = SystemTime::now();
+    let year = 365 * DAY;
+    for at in [
+        begin,
+        begin + DAY,
+        begin + year,
+        begin + 10 * year,
+        begin,
+        begin - DAY,
+        begin + 7000 * year,
+        begin - 20 * year,
+    ] {
+        NOW.set(at);
+        let shown = server.current().unwrap();
+        for name in ["edge.mec.internal", "10.77.0.1"] {
+            assert!(
+                is_good(shown.cert.first().unwrap(), authority.root(), name, at),
+                "{name} at {at:?}"
+            );
+        }
+        assert!(!is_good(
+            shown.cert.first().unwrap(),
+            authority.root(),
+            "other.example",
+            at
+        ));
+    }
+}
+
+#[test]
+fn a_certificate_is_shown_until_two_thirds_of_its_life_are_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::with_clock(box_of(&folder), key(&folder, "tls.key"), names(), now);
+    let begin = SystemTime::now();
+    let shown = |after: Duration| {
+        NOW.set(begin + after);
+        server.current().unwrap().cert.first().unwrap().clone()
+    };
+    let first = shown(Duration::ZERO);
+    assert_eq!(shown(4 * DAY), first);
+    let second = shown(5 * DAY);
+    assert_ne!(second, first);
+    // Back within the day by which it is backdated, it still is in its time.
+    assert_eq!(shown(4 * DAY + BACKDATED / 2), second);
+    assert_ne!(shown(Duration::ZERO), second);
+}
+
+#[test]
+fn a_certificate_lasts_a_week_and_is_for_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = box_of(&folder);
+    let at = SystemTime::now();
+    let public = key(&folder, "tls.key").public();
+    let issue = |purpose| authority.issue(purpose, &names(), &public, at).unwrap();
+    let server = issue(Purpose::Server);
+    assert_eq!((server.from, server.until), (at - BACKDATED, at + LIFE));
+    let good =
+        |leaf: &CertificateDer<'_>, at| is_good(leaf, authority.root(), "edge.mec.internal", at);
+    assert!(good(&server.der, at + LIFE - DAY));
+    assert!(!good(&server.der, at + LIFE + DAY));
+    assert!(!good(&server.der, at - BACKDATED - DAY));
+    assert!(good(&issue(Purpose::Service).der, at));
+    assert!(!good(&issue(Purpose::Client).der, at), "a client's serves");
+}
+
+#[test]
+fn the_root_stays_and_another_key_or_site_has_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = box_of(&folder).root().clone();
+    assert_eq!(box_of(&folder).root(), &first);
+    let moved = Authority::open(folder.path(), "pole-7", key(&folder, "ca.key")).unwrap();
+    assert_ne!(moved.root(), &first);
+    let other = Authority::open(folder.path(), "pole-7", key(&folder, "other.key")).unwrap();
+    assert_ne!(other.root(), moved.root());
+    let public = key(&folder, "tls.key").public();
+    let leaf = other
+        .issue(Purpose::Server, &names(), &public, SystemTime::now())
+        .unwrap();
+    assert!(!is_good(
+        &leaf.der,
+        moved.root(),
+        "edge.mec.internal",
+        SystemTime::now()
+    ));
+}
+
+#[test]
+fn a_key_in_a_file_is_made_once_and_read_in_both_forms() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = key(&folder, "a.key").public();
+    assert_eq!(key(&folder, "a.key").public(), made);
+    // As earlier releases wrote it.
+    let pair = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(folder.path().join("b.key"), pair.serialize_pem()).unwrap();
+    assert_eq!(
+        key(&folder, "b.key").public().as_slice(),
+        pair.public_key_raw()
+    );
+    std::fs::write(folder.path().join("c.key"), "no key").unwrap();
+    let error = FileKey::open(&folder.path().join("c.key"), "c").unwrap_err();
+    assert!(error.to_string().contains("remove it"), "{error}");
+}
