@@ -113,8 +113,8 @@ pub struct Slots {
     pub room: u64,
     /// Whether B starts next.
     pub armed: bool,
-    /// Whether this boot is a trial: B was armed, and has not been exchanged or disarmed since. The box is reset when a
-    /// trial does not end in its time.
+    /// Whether a trial was begun and not ended: B was armed, and has not been exchanged or disarmed since. A box that was
+    /// started from B is reset when its trial does not end in its time.
     pub trial: bool,
     /// The lowest release that starts, by the TPM's counter; `None`: no TPM that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]

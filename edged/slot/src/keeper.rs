@@ -123,7 +123,7 @@ impl<M: Medium + Copy, B: Bundles, C: Counts> Keeper<M, B, C> {
             b: self.slots.size(Slot::B),
             room: self.slots.room(Slot::A).min(self.slots.room(Slot::B)),
             armed: self.slots.next()? == Some(Slot::B),
-            trial: self.boot.booted == Slot::B && self.boot.trial.exists(),
+            trial: self.boot.trial.exists(),
             floor: self.counter.floor()?,
         })
     }
@@ -206,11 +206,7 @@ impl<M: Medium + Copy, B: Bundles, C: Counts> Keeper<M, B, C> {
     }
 
     fn raise(&mut self) -> Result<u64, Why> {
-        if self.boot.booted != Slot::A {
-            return Err(Why::from(
-                "this release was not started from slot A yet: start the box once more",
-            ));
-        }
+        self.needs_a()?;
         Ok(self.counter.raise(self.boot.release)?)
     }
 
@@ -247,3 +243,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     path.parent()
         .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

@@ -20,7 +20,7 @@ const UMEC: u32 = 4;
 const NEXT: u32 = 5;
 /// Bytes of a slot, and of what is in it: two sectors and a half.
 const ROOM: u64 = 4 * SECTOR;
-const SIZE: u64 = 1280;
+pub(crate) const SIZE: u64 = 1280;
 
 /// Sectors by their number; those that are not there are zero.
 type Sectors = BTreeMap<u64, [u8; 512]>;
@@ -28,7 +28,7 @@ type Sectors = BTreeMap<u64, [u8; 512]>;
 type Group = Vec<(u64, [u8; 512])>;
 
 #[derive(Debug)]
-struct Fake {
+pub(crate) struct Fake {
     now: RefCell<Sectors>,
     written: RefCell<Vec<Group>>,
 }
@@ -129,14 +129,14 @@ fn formatted() -> Fake {
     ]))
 }
 
-fn content(of: u8, size: u64) -> Vec<u8> {
+pub(crate) fn content(of: u8, size: u64) -> Vec<u8> {
     (0..size)
         .map(|at| of ^ u8::try_from(at % 251).unwrap())
         .collect()
 }
 
 /// A new box: the same image in both slots.
-fn furnished() -> Fake {
+pub(crate) fn furnished() -> Fake {
     let fake = formatted();
     lay::out(&fake, ROOM, u32::try_from(SIZE).unwrap()).unwrap();
     let mut slots = Slots::open(&fake).unwrap();
