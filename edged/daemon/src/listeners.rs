@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::boot::BootError;
 use crate::prepare;
+use crate::update;
 
 /// How long the gateway's address is waited for: the guardian makes it within milliseconds of its own start.
 const GATEWAY_PATIENCE: Duration = Duration::from_secs(30);
@@ -140,6 +141,8 @@ async fn listen(address: SocketAddr, purpose: &'static str) -> Result<TcpListene
 async fn ssh(config: &Config) -> Result<SshServer, BootError> {
     let folder = prepare::folder(config);
     let keys = config.ssh.authorized_keys.clone();
+    // Where the box takes updates, they may come this way.
+    let uploads = config.update.is_some().then(|| update::uploads(config));
     let ssh = SshServer::bind(SshConfig {
         listen: config.ssh.listen.clone(),
         host_key: folder.join("ssh_host_key"),
@@ -149,7 +152,8 @@ async fn ssh(config: &Config) -> Result<SshServer, BootError> {
             record: crate::machine::record_path(config),
         }),
     })
-    .await?;
+    .await?
+    .taking_uploads(uploads.as_deref());
     // Whoever prepares known_hosts reads it here; a line like ssh-keygen's.
     let public = folder.join("ssh_host_key.pub");
     let line = ssh.host_key_line().map_err(|reason| BootError::Key {

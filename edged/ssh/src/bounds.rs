@@ -25,6 +25,12 @@ pub(crate) const PACKET: u32 = 32 << 10;
 pub(crate) const EVENTS: usize = 10;
 /// The longest line of a verb: Linux takes no longer single argument either.
 pub(crate) const LINE_MAX: usize = 128 << 10;
+/// The longest packet of SFTP: 32 KiB of data, as every client sends, and room for what stands in front of it.
+pub(crate) const SFTP_PACKET: usize = 64 << 10;
+/// The largest upload: an image fills a slot of 96 MiB at most, and its bundle is little larger.
+pub(crate) const UPLOAD_MAX: u64 = 128 << 20;
+/// Room that an upload leaves on its partition, for the database and the records of applications.
+pub(crate) const UPLOAD_SPARE: u64 = 16 << 20;
 /// A silent client is asked whether it lives.
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Unanswered questions after which it does not.

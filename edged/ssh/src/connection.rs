@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use edged_console::{ExitStatus, Platform, Standing, Streams, execute_line, help};
@@ -19,6 +20,7 @@ use crate::bounds::{CHANNELS, LINE_MAX};
 use crate::cooked::Cooked;
 use crate::intake::{Gate, Intake, queue};
 use crate::operators::{Keys, Operator};
+use crate::sftp;
 
 /// The number of extended data that is standard error (RFC 4254, 5.2).
 const STDERR: u32 = 1;
@@ -29,6 +31,9 @@ const CTRL_D: u8 = 4;
 /// What shells report of a program ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
+/// The one subsystem.
+const SFTP: &str = "sftp";
+
 /// What a shell request gets before the list of verbs.
 const GREETING: &str =
     "There is no shell here: write a verb after the host, as in `ssh admin@box ps`.\n\n";
@@ -37,6 +42,8 @@ const GREETING: &str =
 pub(crate) struct Connection<P> {
     pub(crate) platform: Arc<P>,
     pub(crate) keys: Keys,
+    /// Where SFTP puts what it is given; nothing where the box takes no updates.
+    pub(crate) upload: Option<Arc<Path>>,
     /// What the client may do; nothing before it has shown a key.
     pub(crate) standing: Option<Standing>,
     pub(crate) peer: SocketAddr,
@@ -68,7 +75,7 @@ impl<P: Platform> Connection<P> {
     }
 
     /// Does a request's work on its channel, once: a second request is refused (RFC 4254, 6.5).
-    fn start(&mut self, channel: ChannelId, line: Option<String>) -> bool {
+    fn start(&mut self, channel: ChannelId, work: Work) -> bool {
         let Some(standing) = self.standing else {
             return false;
         };
@@ -91,10 +98,19 @@ impl<P: Platform> Connection<P> {
         let verb = self.verbs.spawn(async move {
             // Boxed: a verb's future is large, and not every channel has one.
             let work = Box::pin(async move {
-                if let Some(line) = line {
-                    return execute_line(platform.as_ref(), standing, &line, streams)
-                        .await
-                        .code();
+                match work {
+                    Work::Verb(line) => {
+                        return execute_line(platform.as_ref(), standing, &line, streams)
+                            .await
+                            .code();
+                    }
+                    Work::Sftp(path) => {
+                        let served = sftp::serve(&path, streams.input, streams.out).await;
+                        return served
+                            .map_or(ExitStatus::FAILED, |()| ExitStatus::OK)
+                            .code();
+                    }
+                    Work::Shell => {}
                 }
                 let text = format!("{GREETING}{}", help());
                 let _ = streams.out.write_all(text.as_bytes()).await;
@@ -110,6 +126,16 @@ impl<P: Platform> Connection<P> {
         open.verb = Some(verb);
         true
     }
+}
+
+/// What a channel is opened for.
+enum Work {
+    /// A line of the console.
+    Verb(String),
+    /// The list of verbs.
+    Shell,
+    /// Uploading to this file.
+    Sftp(Arc<Path>),
 }
 
 /// Tells the code and closes; a client that is gone needs neither.
@@ -191,7 +217,7 @@ impl<P: Platform> Handler for Connection<P> {
             return session.channel_failure(channel);
         };
         debug!(peer = %self.peer, "a verb");
-        if self.start(channel, Some(line)) {
+        if self.start(channel, Work::Verb(line)) {
             session.channel_success(channel)
         } else {
             session.channel_failure(channel)
@@ -203,7 +229,7 @@ impl<P: Platform> Handler for Connection<P> {
         channel: ChannelId,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        if self.start(channel, None) {
+        if self.start(channel, Work::Shell) {
             session.channel_success(channel)
         } else {
             session.channel_failure(channel)
@@ -296,9 +322,18 @@ impl<P: Platform> Handler for Connection<P> {
     async fn subsystem_request(
         &mut self,
         channel: ChannelId,
-        _: &str,
+        name: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        session.channel_failure(channel)
+        // Only operators put things onto a box.
+        let upload = self
+            .upload
+            .clone()
+            .filter(|_| name == SFTP && self.standing == Some(Standing::Operator));
+        if upload.is_some_and(|path| self.start(channel, Work::Sftp(path))) {
+            session.channel_success(channel)
+        } else {
+            session.channel_failure(channel)
+        }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! It refuses to be a login service: public keys only, no password, no shell (a shell request prints the verbs), no
 //! program behind a terminal (one is granted because clients insist: it turns line ends and hears Ctrl-C), no forwarding of ports, sockets, agents or X11, no
-//! environment, no subsystem. An unknown key, a wrong user name and an unreadable key file all look the same.
+//! environment, no subsystem but [`sftp`], by which an operator puts down one file. An unknown key, a wrong user name and an unreadable key file all look the same.
 //!
 //! Tasks: one that accepts, one a connection (inside russh), one a running verb, owned by its connection: when the
 //! client goes, its verbs are dropped. Input waits in a queue a channel; while one holds more than
@@ -25,6 +25,7 @@ mod host_key;
 mod intake;
 mod operators;
 mod server;
+mod sftp;
 
 pub use bounds::{CHANNELS, CONNECTIONS, INPUT_HELD, LOGIN_TIME, STRANGERS};
 pub use config::{Commissioning, SshConfig};

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use edged_console::Platform;
@@ -30,6 +31,7 @@ pub struct SshServer {
     config: Arc<Config>,
     host_key: PublicKey,
     keys: Keys,
+    upload: Option<Arc<Path>>,
 }
 
 impl SshServer {
@@ -78,7 +80,17 @@ impl SshServer {
             config: Arc::new(config),
             host_key,
             keys,
+            upload: None,
         })
+    }
+
+    /// Lets operators put one file there by SFTP.
+    #[must_use]
+    pub fn taking_uploads(self, to: Option<&Path>) -> Self {
+        Self {
+            upload: to.map(Arc::from),
+            ..self
+        }
     }
 
     /// The addresses it listens on, ports filled in.
@@ -114,11 +126,13 @@ impl SshServer {
             listeners,
             config,
             keys,
+            upload,
             ..
         } = self;
         let door = Arc::new(Door {
             config,
             keys,
+            upload,
             platform,
             strangers: Arc::new(Semaphore::new(STRANGERS)),
             places: Arc::new(Semaphore::new(CONNECTIONS)),
@@ -143,6 +157,7 @@ impl SshServer {
 struct Door<P> {
     config: Arc<Config>,
     keys: Keys,
+    upload: Option<Arc<Path>>,
     platform: Arc<P>,
     strangers: Arc<Semaphore>,
     places: Arc<Semaphore>,
@@ -200,6 +215,7 @@ async fn serve<P: Platform>(
     let connection = Connection {
         platform: Arc::clone(&door.platform),
         keys: door.keys.clone(),
+        upload: door.upload.clone(),
         standing: None,
         peer,
         gate: Arc::clone(&gate),

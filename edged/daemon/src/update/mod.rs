@@ -203,6 +203,11 @@ fn uptime() -> Duration {
     Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or_default())
 }
 
+/// Where a bundle may be put down by SFTP.
+pub fn uploads(config: &Config) -> PathBuf {
+    config.node.updates().join(UPLOADED)
+}
+
 /// An upload that nobody installed makes room for another bundle.
 fn drop_upload(parts: &Parts) {
     let _ = std::fs::remove_file(parts.folder.join(UPLOADED));

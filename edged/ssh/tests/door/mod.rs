@@ -59,7 +59,8 @@ impl Door {
             commissioning: None,
         })
         .await
-        .unwrap();
+        .unwrap()
+        .taking_uploads(Some(&path("uploaded")));
         let address = server.addresses()[0];
         let host_key = server.host_key().to_openssh().unwrap();
         let known = format!("[127.0.0.1]:{} {host_key}\n", address.port());
@@ -114,6 +115,32 @@ impl Door {
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         command
+    }
+
+    /// OpenSSH's sftp, doing what a batch says.
+    pub async fn sftp(&self, batch: &str) -> Answer {
+        let mut command = Command::new("sftp");
+        command
+            .args(["-F", "none", "-b", "-"])
+            .args([
+                "-o",
+                "StrictHostKeyChecking=yes",
+                "-o",
+                "IdentitiesOnly=yes",
+            ])
+            .arg("-o")
+            .arg(format!(
+                "UserKnownHostsFile={}",
+                self.path("known_hosts").display()
+            ))
+            .args(["-P", &self.address.port().to_string(), "-i"])
+            .arg(self.path("key"))
+            .arg("admin@127.0.0.1")
+            .env_remove("SSH_AUTH_SOCK")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        answer(command, Some(batch.as_bytes().to_vec())).await
     }
 
     pub async fn say(&self, words: &[&str]) -> Answer {
