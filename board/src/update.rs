@@ -1,12 +1,12 @@
 //! `cargo board update`: an image as a signed bundle that a running box takes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use board_forge::Cache;
 use board_image::{Board, Request, bundle};
 use clap::Args;
-use edged_update::Schema;
+use edged_update::{Manifest, Schema};
 
 /// Words of `cargo board update`.
 #[derive(Debug, Args)]
@@ -28,6 +28,19 @@ pub struct Options {
     output: PathBuf,
 }
 
+/// Makes the bundle of an image of these sources.
+///
+/// # Errors
+/// What a step says.
+pub fn make(cache: &Cache, request: &Request, to: &Path) -> anyhow::Result<Manifest> {
+    // The programs in the image are of these sources: what they make of the database is known here.
+    let schema = Schema {
+        writes: edged_store::SCHEMA,
+        reads: edged_store::SCHEMA_READS,
+    };
+    bundle(cache, request, schema, to)
+}
+
 /// Makes the bundle and says what it is.
 ///
 /// # Errors
@@ -40,13 +53,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         release: options.release,
         number: options.number,
         trial: None,
+        words: "",
     };
-    // The programs in the image are of these sources: what they make of the database is known here.
-    let schema = Schema {
-        writes: edged_store::SCHEMA,
-        reads: edged_store::SCHEMA_READS,
-    };
-    let manifest = bundle(&Cache::open()?, &request, schema, &options.output)?;
+    let manifest = make(&Cache::open()?, &request, &options.output)?;
     println!(
         "{}: release {} for {}, {} bytes of parts, signed by update {}",
         options.output.display(),

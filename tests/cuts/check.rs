@@ -9,7 +9,7 @@ use serde_json::Value;
 use umec_tests::ground::Ground;
 
 /// Until every part of a box works after it serves: edged tries a broker that is late anew after 30 s at most.
-const SETTLED: Duration = Duration::from_secs(90);
+pub const SETTLED: Duration = Duration::from_secs(90);
 
 /// Starts a box that lost its power, and waits until it serves.
 pub fn start<'a>(ground: &Ground, folder: &'a Folder) -> anyhow::Result<Guest<'a>> {

@@ -14,11 +14,9 @@ use crate::draw::Draw;
 const SEED: &str = "UMEC_CUTS_SEED";
 /// The seed where nobody names one: a test that fails for one person has to fail for the next.
 const USUAL: u64 = 5;
-/// Cuts of new boxes and of boxes at work, by default and in a whole campaign.
-const FEW: [u32; 2] = [2, 3];
-const ALL: [u32; 2] = [40, 70];
-/// A cut that aims at words of the console falls this much later at most: what the words announce takes less.
-const AIM: Duration = Duration::from_millis(300);
+/// Cuts of new boxes, of boxes at work and of updates, by default and in a whole campaign.
+const FEW: [u32; 3] = [2, 2, 4];
+const ALL: [u32; 3] = [40, 70, 90];
 
 /// One run of the campaign.
 #[derive(Debug)]
@@ -29,6 +27,8 @@ pub struct Campaign {
     pub first: u32,
     /// Cuts of a box at work.
     pub work: u32,
+    /// Cuts of boxes that are updated.
+    pub update: u32,
 }
 
 impl Campaign {
@@ -40,12 +40,17 @@ impl Campaign {
                 .with_context(|| format!("{SEED} is no number: {text}"))?,
             Err(_) => USUAL,
         };
-        let [first, work] = if std::env::var_os(FULL).is_some() {
+        let [first, work, update] = if std::env::var_os(FULL).is_some() {
             ALL
         } else {
             FEW
         };
-        Ok(Self { seed, first, work })
+        Ok(Self {
+            seed,
+            first,
+            work,
+            update,
+        })
     }
 }
 
@@ -53,8 +58,8 @@ impl fmt::Display for Campaign {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "power cuts: {} on a first day, {} at work; {SEED}={}",
-            self.first, self.work, self.seed
+            "power cuts: {} on a first day, {} at work, {} in updates; {SEED}={}",
+            self.first, self.work, self.update, self.seed
         )
     }
 }
@@ -69,10 +74,10 @@ pub enum Moment {
 }
 
 impl Moment {
-    /// Every second one aims, where there is something to aim at.
-    pub fn draw(draw: &mut Draw, longest: Duration, words: &[&'static str]) -> Self {
-        match draw.one_of(words).copied() {
-            Some(words) if !draw.once_in(2) => Self::At(words, draw.time(AIM)),
+    /// Every second one aims at words, where there are some: so much later, at most.
+    pub fn draw(draw: &mut Draw, longest: Duration, aims: &[(&'static str, Duration)]) -> Self {
+        match draw.one_of(aims).copied() {
+            Some((words, later)) if !draw.once_in(2) => Self::At(words, draw.time(later)),
             _ => Self::After(draw.time(longest)),
         }
     }

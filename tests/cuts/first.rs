@@ -12,8 +12,13 @@ use crate::draw::Draw;
 
 /// From power-on to somebody's box: 9 s to readiness on an idle machine, and commissioning. Two lanes are slower.
 const DAY: Duration = Duration::from_secs(16);
-/// Where a first start writes what it will never write again.
-const AIMS: [&str; 4] = ["uMEC ", "DATA-FORMATTED", HOST_KEY, READY];
+/// Where a first start writes what it will never write again, and how long each of it takes.
+const AIMS: &[(&str, Duration)] = &[
+    ("uMEC ", Duration::from_secs(3)),
+    ("DATA-FORMATTED", Duration::from_millis(300)),
+    (HOST_KEY, Duration::from_millis(500)),
+    (READY, Duration::from_secs(3)),
+];
 
 /// All cuts of the lane.
 pub fn run(ground: &Ground, campaign: &Campaign) -> anyhow::Result<()> {
@@ -23,7 +28,7 @@ pub fn run(ground: &Ground, campaign: &Campaign) -> anyhow::Result<()> {
 }
 
 fn one(ground: &Ground, draw: &mut Draw) -> anyhow::Result<String> {
-    let moment = Moment::draw(draw, DAY, &AIMS);
+    let moment = Moment::draw(draw, DAY, AIMS);
     let folder = Folder::open(None)?;
     folder.furnish(&ground.parts)?;
     let guest = Guest::start(&ground.root, &folder, &Changes::default())?;

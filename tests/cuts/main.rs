@@ -11,6 +11,7 @@ mod cut;
 mod draw;
 mod first;
 mod ledger;
+mod update;
 mod work;
 
 use std::process::ExitCode;
@@ -21,11 +22,12 @@ use umec_tests::report::Report;
 use cut::Campaign;
 
 fn main() -> ExitCode {
-    let report = Report::begin("cuts", &["cut"]);
+    let report = Report::begin("cuts", &["power_cut"]);
     if let Err(error) = lanes(&report) {
-        report.case("everything_that_a_box_for_cuts_is_made_of_is_built", || {
-            Err(error)
-        });
+        report.case(
+            "everything_that_a_box_for_power_cuts_is_made_of_is_built",
+            || Err(error),
+        );
     }
     report.end()
 }
@@ -36,15 +38,20 @@ fn lanes(report: &Report) -> anyhow::Result<()> {
     }
     let campaign = Campaign::of_this_run()?;
     let ground = Ground::build()?;
+    let releases = update::Releases::build(&ground)?;
     // From here on nothing that a box says leaves this machine.
     board_node::network::enclose()?;
     println!("{campaign}");
     std::thread::scope(|scope| {
-        let (ground, campaign) = (&ground, &campaign);
+        let (ground, releases, campaign) = (&ground, &releases, &campaign);
         scope.spawn(move || {
             report.case(
                 "a_new_box_survives_every_power_cut_of_its_first_day",
                 || first::run(ground, campaign),
+            );
+            report.case(
+                "a_box_whose_update_meets_a_power_cut_is_the_old_one_or_the_new_one",
+                || update::run(ground, releases, campaign),
             )
         });
         scope.spawn(move || {

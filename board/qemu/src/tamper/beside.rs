@@ -7,6 +7,7 @@ use board_forge::{Bind, Cache, debs, output, run};
 use board_image::disk::VARIABLES;
 use board_image::variables::{self, Variable};
 use board_keys::{Keys, Name};
+use edged_slot::{Slot, next};
 
 use super::BYPASSED;
 use super::image::{IMAGE, Images, unsign};
@@ -79,6 +80,15 @@ impl Images<'_> {
             Variable::key("dbx", Vec::new()),
         ];
         self.plant(&format!("::/{VARIABLES}"), &variables::file(&all)?)
+    }
+
+    /// The second half of the file that says what starts next is of another file, which says that B does.
+    pub fn tear_variables(&self) -> anyhow::Result<()> {
+        let (mut torn, other) = (next::file(None), next::file(Some(Slot::B)));
+        let half = torn.len() / 2;
+        torn.truncate(half);
+        torn.extend(other.get(half..).unwrap_or_default());
+        self.plant(&format!("::/{VARIABLES}"), &torn)
     }
 
     /// Lays an add-on with words for the kernel's command line beside an image; nobody signed it.

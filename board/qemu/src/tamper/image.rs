@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use board_firmware::qemu_aarch64;
 use board_forge::{Bind, Cache, DebianRoot, output, run};
+use board_image::disk::IMAGES;
 use board_image::pe::Pe;
 use board_keys::Keys;
 
@@ -20,6 +21,19 @@ use crate::folder::{Folder, INSIDE};
 const SUPERBLOCK: Range<usize> = 1024..1152;
 /// An image that is being changed, in the box's folder.
 pub(super) const IMAGE: &str = "image.efi";
+
+/// The two images of a box that is switched off, A and B, as mtools reads them.
+///
+/// # Errors
+/// One is missing, or cannot be read.
+pub fn images(root: &DebianRoot, folder: &Folder) -> anyhow::Result<[Vec<u8>; 2]> {
+    let images = Images::find(root, folder)?;
+    let [a, b] = IMAGES;
+    Ok([
+        images.read(&format!("::{a}"))?,
+        images.read(&format!("::{b}"))?,
+    ])
+}
 
 /// Every image on a box's boot partition: a box falls back from one to the other, so all are changed alike.
 #[derive(Debug)]

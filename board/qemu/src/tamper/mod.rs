@@ -27,6 +27,7 @@ use crate::guest::{BOOT, Guest};
 use crate::machine::Changes;
 use crate::stage::{self, Stage};
 
+pub use image::images;
 pub use luks::copy_data_header;
 
 /// On the console, it says that a way past the chain is open.
@@ -206,6 +207,14 @@ pub fn fall_back(cache: &Cache, root: &DebianRoot, folder: &Folder) -> anyhow::R
     };
     images.change_one(first, |bytes| image::flip_section(bytes, ".linux"))?;
     images.plant_add_on(cache, second)
+}
+
+/// Tears the file that says what starts next, as a cut of the power in a write of it may.
+///
+/// # Errors
+/// The disk is not as expected.
+pub fn tear_variables(root: &DebianRoot, folder: &Folder) -> anyhow::Result<()> {
+    image::Images::find(root, folder)?.tear_variables()
 }
 
 /// What is printed when the chain has refused.
