@@ -8,7 +8,7 @@ use board_node::port::free_port;
 use board_qemu::{Changes, Folder, Forward, Guest, Outcome, tamper};
 use umec_tests::lab::programs;
 
-use crate::{application, commission, console, outside, ports, recovery, trust};
+use crate::{application, commission, console, outside, ports, recovery, slots, trust};
 use umec_tests::case;
 use umec_tests::ground::Ground;
 use umec_tests::report::Report;
@@ -141,7 +141,12 @@ fn second(
     folder: &Folder,
     pcrs: &trust::Registers,
 ) -> anyhow::Result<()> {
+    tamper::tear_variables(&ground.root, folder)?;
     let guest = boot(ground, folder, &Changes::default())?;
+    case!(
+        report,
+        slots::a_box_with_a_torn_file_of_variables_boots_its_first_image(&guest)
+    );
     case!(
         report,
         trust::the_registers_of_the_box_are_the_same_after_its_power_was_cut(&guest, pcrs)

@@ -35,3 +35,14 @@ pub fn a_box_whose_first_image_is_broken_boots_the_second_as_it_was_signed(
     ensure!(first.found.is_some(), "{first:?}");
     Ok(())
 }
+
+/// The firmware does not believe the file, and needs nothing of it: what it starts is inside it.
+pub fn a_box_with_a_torn_file_of_variables_boots_its_first_image(
+    guest: &Guest,
+) -> anyhow::Result<()> {
+    let lines = guest.machine.console.lines();
+    let said = |words: &str| lines.iter().any(|line| line.text.contains(words));
+    ensure!(said("Invalid EFI variables file"), "the file was believed");
+    ensure!(said("Booting: A"), "it did not boot the first image");
+    Ok(())
+}

@@ -39,6 +39,8 @@ pub struct Request {
     pub number: u64,
     /// Seconds after which a trial of it that nobody ends is ended by a reset; tests have less patience than boxes.
     pub trial: Option<u64>,
+    /// Further words of the kernel's command line: images that fail in a way that tests want.
+    pub words: &'static str,
 }
 
 impl Request {
@@ -50,7 +52,14 @@ impl Request {
             release: false,
             number: 1,
             trial: None,
+            words: "",
         }
+    }
+
+    /// The kernel's command line, which is signed.
+    fn command_line(&self) -> String {
+        let line = format!("{} {}", self.board.command_line(), self.words);
+        line.trim_end().to_owned()
     }
 }
 
@@ -153,7 +162,7 @@ pub fn build(cache: &Cache, request: &Request) -> anyhow::Result<Image> {
     let stub = stub(cache, &tools)?;
     let inputs = Inputs::new()
         .text("recipe", RECIPE)
-        .text("command line", &request.board.command_line())
+        .text("command line", &request.command_line())
         .text("db", &keys.fingerprint(Name::Db)?)
         .text("policy", &keys.fingerprint(Name::PcrPolicy)?)
         .file("certificate", &keys.certificate(Name::Db))?
@@ -172,7 +181,7 @@ pub fn build(cache: &Cache, request: &Request) -> anyhow::Result<Image> {
             kernel: &kernel.packed,
             release: kernel.release.trim(),
             initrd: &user_space.initrd,
-            command_line: &request.board.command_line(),
+            command_line: &request.command_line(),
             os_release: &fs::read_to_string(&user_space.os_release)?,
         })?;
         let golden = foretell(&before, &uki)?;

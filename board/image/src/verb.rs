@@ -96,6 +96,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         release: options.release,
         number: options.number,
         trial: None,
+        words: "",
     };
     let image = build(&cache, &request)?;
     fs::create_dir_all(&options.output)
