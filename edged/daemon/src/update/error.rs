@@ -13,6 +13,7 @@ pub(super) fn off(why: &str) -> PlatformError {
         ErrorKind::Unavailable,
         format!("there is nothing to update here: {why}"),
     )
+    .with_hint("update this machine as it was installed")
 }
 
 pub(super) fn ending() -> PlatformError {

@@ -144,6 +144,9 @@ impl Keeper {
             self.remove_files();
         }
         loop {
+            while let Ok(ask) = self.asked.try_recv() {
+                self.hear(ask).await;
+            }
             let world = self.world();
             let (next, action) = step(&self.state, &world);
             let changed = next != self.state;
@@ -332,15 +335,20 @@ impl Keeper {
             _ = self.reader.changed(), if trying => None,
             () = tokio::time::sleep(pause), if trying => None,
         };
-        match asked {
-            Some(Ask::Install {
+        if let Some(ask) = asked {
+            self.hear(ask).await;
+        }
+    }
+
+    async fn hear(&mut self, ask: Ask) {
+        match ask {
+            Ask::Install {
                 update,
                 incoming,
                 staged,
                 reply,
-            }) => self.install(update, &incoming, &staged, reply).await,
-            Some(Ask::Wish { wish, reply }) => self.wish(wish, reply),
-            None => {}
+            } => self.install(update, &incoming, &staged, reply).await,
+            Ask::Wish { wish, reply } => self.wish(wish, reply),
         }
     }
 
