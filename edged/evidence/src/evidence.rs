@@ -66,7 +66,7 @@ pub fn qualifying(nonce: &[u8], statement: Option<&str>) -> Vec<u8> {
 }
 
 /// The hash of registers as a quote has it: of their values, one after the other.
-pub fn digest(registers: &BTreeMap<u8, Value>) -> Value {
+pub fn hash(registers: &BTreeMap<u8, Value>) -> Value {
     let values: Vec<u8> = registers.values().flat_map(|value| value.0).collect();
     Value::of(&values)
 }

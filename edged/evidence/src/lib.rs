@@ -23,7 +23,7 @@ pub mod wire;
 
 pub use bytes::Bytes;
 pub use credential::{Activated, Credential, CredentialError};
-pub use evidence::{Evidence, Identity, REGISTERS, qualifying};
+pub use evidence::{Evidence, Identity, REGISTERS, hash, qualifying};
 pub use key::{Public, Signature};
 pub use refusal::Refusal;
 pub use verify::{Expectation, Verdict, verify};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::attest::{Attest, Clock, Content};
-use crate::evidence::{Evidence, REGISTERS, digest, qualifying};
+use crate::evidence::{Evidence, REGISTERS, hash, qualifying};
 use crate::golden::{CALLING, Golden};
 use crate::key::{Public, Signature};
 use crate::log::{Difference, differences, events, explains};
@@ -103,7 +103,7 @@ fn registers(attest: &Attest, values: &BTreeMap<u8, Value>) -> Result<(), Refusa
             wanted: REGISTERS.to_vec(),
         });
     }
-    if digest(values) != *signed {
+    if hash(values) != *signed {
         return Err(Refusal::Values);
     }
     Ok(())

@@ -1,6 +1,10 @@
 //! Every reason not to believe a box, one test each; a TPM of a few lines makes the evidence.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::missing_panics_doc)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc
+)]
 
 use std::collections::BTreeMap;
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use edged_authority::{POINT, SIGNATURE};
+use edged_evidence::attest::{Attest, Content};
 use edged_evidence::pcr::Value;
-use edged_evidence::{Credential, Identity, Public as Key};
+use edged_evidence::{Credential, Identity, Public as Key, hash};
 use ring::aead;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tss_esapi::Context;
@@ -32,6 +33,8 @@ use crate::template;
 
 /// A maker's certificate for the endorsement key on P-256 (TCG EK Credential Profile, 2.2.1.4).
 const CERTIFICATE: u32 = 0x01c0_000a;
+/// Quotes for one question: a register may change between a quote and the look at what it holds, a few times in a boot.
+const QUOTES: usize = 3;
 /// Bytes of a key of AES-256.
 const SECRET: usize = 32;
 
@@ -189,15 +192,23 @@ impl Tpm {
         const WHAT: &str = "quote its registers";
         let context = self.cold()?;
         let handle = attestation(context)?;
-        let data = Data::try_from(qualifying.to_vec()).asked(WHAT)?;
-        let (attest, signature) = context
-            .execute_with_session(Some(AuthSession::Password), |context| {
-                context.quote(handle, data, SignatureScheme::Null, selection()?)
-            })
-            .asked(WHAT)?;
-        // Read after it: whoever compares notices a register that changed in between, and asks again.
-        let registers = registers(context)?;
-        Ok((said(&attest, &signature)?, registers))
+        for _ in 0..QUOTES {
+            let data = Data::try_from(qualifying.to_vec()).asked(WHAT)?;
+            let (attest, signature) = context
+                .execute_with_session(Some(AuthSession::Password), |context| {
+                    context.quote(handle, data, SignatureScheme::Null, selection()?)
+                })
+                .asked(WHAT)?;
+            let registers = registers(context)?;
+            let quote = said(&attest, &signature)?;
+            if holds(&quote, &registers) {
+                return Ok((quote, registers));
+            }
+        }
+        Err(TrustError::Command {
+            what: WHAT,
+            reason: "they change all the time".to_owned(),
+        })
     }
 
     /// The TPM's word that it has a key, for this question.
@@ -454,4 +465,10 @@ impl Tpm {
 
 fn cipher(key: &[u8]) -> Result<aead::LessSafeKey, ring::error::Unspecified> {
     aead::UnboundKey::new(&aead::AES_256_GCM, key).map(aead::LessSafeKey::new)
+}
+
+/// Whether a quote is about these values.
+fn holds(quote: &Quote, registers: &BTreeMap<u8, Value>) -> bool {
+    let said = Attest::read(&quote.attest).map(|attest| attest.content);
+    matches!(said, Ok(Content::Quote { digest, .. }) if digest == hash(registers))
 }
