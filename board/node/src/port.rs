@@ -30,6 +30,21 @@ pub fn free_port() -> anyhow::Result<u16> {
     bail!("no free port on 127.0.0.1 after {TRIES} tries")
 }
 
+/// Two such ports in a row, of which the first is returned: a software TPM has its power switch behind its door.
+///
+/// # Errors
+/// Almost everything is taken.
+pub fn free_pair() -> anyhow::Result<u16> {
+    for _ in 0..TRIES {
+        let port = free_port()?;
+        let next = port + 1;
+        if leased(next)? && TcpListener::bind((Ipv4Addr::LOCALHOST, next)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no two free ports in a row on 127.0.0.1 after {TRIES} tries")
+}
+
 /// Takes a port's name for as long as this process lives; false where another has it. Abstract names belong to a
 /// network namespace, as ports do, and go with the last file descriptor (unix(7)).
 fn leased(port: u16) -> anyhow::Result<bool> {

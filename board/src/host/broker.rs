@@ -21,6 +21,9 @@ const USER: &str = "mosquitto";
 /// Where Debian's package puts it; /usr/sbin is not in every PATH.
 const PROGRAM: &str = "/usr/sbin/mosquitto";
 
+/// The certificate, which edged renews.
+const CERTIFICATE: &str = "server.pem";
+
 /// The broker as a process of the node.
 pub fn daemon(folder: &Folder) -> anyhow::Result<Daemon> {
     let config = folder.path.join("broker/mosquitto.conf");
@@ -42,7 +45,7 @@ pub fn prepare(
     edged: &mut Command,
 ) -> anyhow::Result<()> {
     let to = folder.path.join("broker");
-    for name in ["server.pem", "server.key"] {
+    for name in [CERTIFICATE, "server.key"] {
         let from = folder.edged("tls").join(name);
         fs::copy(&from, to.join(name))
             .with_context(|| format!("edged has not written {}", from.display()))?;
@@ -60,6 +63,24 @@ pub fn prepare(
     edged.arg("--key").arg(to.join("server.key"));
     process::output(edged)?;
     hand_over(&to)
+}
+
+/// Gives the broker the certificate that edged has renewed since, and has it read it: connections stay.
+pub fn renew(folder: &Folder, broker: &Daemon) -> anyhow::Result<()> {
+    let (from, to) = (
+        folder.edged("tls").join(CERTIFICATE),
+        folder.path.join("broker"),
+    );
+    let certificate = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+    let (kept, new) = (to.join(CERTIFICATE), to.join("server.pem.new"));
+    if fs::read(&kept).is_ok_and(|kept| kept == certificate) {
+        return Ok(());
+    }
+    fs::write(&new, certificate).with_context(|| format!("cannot write {}", new.display()))?;
+    hand_over(&to)?;
+    fs::rename(&new, &kept).with_context(|| format!("cannot write {}", kept.display()))?;
+    broker.hang_up();
+    Ok(())
 }
 
 fn hand_over(folder: &Path) -> anyhow::Result<()> {

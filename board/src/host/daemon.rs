@@ -245,6 +245,11 @@ impl Daemon {
         }
     }
 
+    /// Has it read its files again, where it runs.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(pid) = self.pid {
             // It may have ended a moment ago; that is what was wanted.

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 use edged_config::{
-    Config, Dns, Http, Mqtt, Network, Node, Notifications, Packages, Registries, Ssh,
+    Config, Dns, Http, Mqtt, Network, Node, Notifications, Packages, Registries, Ssh, Tpm, Trust,
 };
 
 use super::place::Place;
@@ -154,6 +154,14 @@ impl Folder {
             packages: Packages::default(),
             notifications: Notifications::default(),
             image: None,
+            trust: Trust {
+                tpm: match options.tpm {
+                    super::Tpm::None => Tpm::None,
+                    super::Tpm::Swtpm => Tpm::At(super::tpm::place(ports.tpm)),
+                },
+                // Nothing measures what this machine booted.
+                policy: None,
+            },
             update: None,
         };
         let text = toml::to_string(&config).context("the configuration cannot be written")?;
@@ -181,8 +189,9 @@ impl Folder {
 
     /// Writes the node's key for ssh(1): known before the first connection, so nobody is asked to trust it.
     pub fn write_known_hosts(&self, port: u16) -> anyhow::Result<()> {
-        let private = self.edged("ssh_host_key");
-        let key = process::output(Command::new("ssh-keygen").arg("-y").arg("-f").arg(&private))?;
+        let public = self.edged("ssh_host_key.pub");
+        let key = fs::read_to_string(&public)
+            .with_context(|| format!("edged has not written {}", public.display()))?;
         let line = format!("[127.0.0.1]:{port} {}\n", key.trim());
         Ok(fs::write(self.known_hosts(), line)?)
     }

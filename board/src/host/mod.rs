@@ -1,6 +1,6 @@
 //! `cargo board host`: a complete node on this machine.
 //!
-//! The three processes and the broker, each as on a device: edged as a user of its own with one capability, the broker
+//! The three processes, the broker and a software TPM, each as on a device: edged as a user of its own with one capability, the broker
 //! as its package's user, the worker as root, the guardian as what it makes of itself. They are supervised as systemd
 //! would, and end with this process. What a killed worker leaves behind is collected here (a subreaper, as PID 1 is).
 
@@ -9,6 +9,7 @@ mod daemon;
 mod folder;
 mod place;
 mod seed;
+mod tpm;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -43,6 +44,8 @@ const MQTT_ADMIN: &str = "edged";
 const OPERATOR: &str = "admin";
 /// A day: longer than any test.
 const TOKEN_SECONDS: &str = "86400";
+/// Between two looks at the broker's certificate, which edged renews.
+const LOOK: Duration = Duration::from_secs(1);
 /// Longest wait for the gateway's address after the guardian is ready.
 const GATEWAY: Duration = Duration::from_secs(10);
 
@@ -86,11 +89,6 @@ pub struct Options {
 
 /// Starts a node, says where it is, and keeps it until SIGTERM or SIGINT.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    if options.tpm == Tpm::Swtpm {
-        bail!(
-            "--tpm swtpm is not there yet: keys are files until measured trust is built; use --tpm none"
-        );
-    }
     if !rustix::process::geteuid().is_root() {
         bail!("a node makes namespaces, links and cgroups: run this as root");
     }
@@ -142,6 +140,7 @@ struct Host<'a> {
     guardian: Daemon,
     broker: Daemon,
     edged: Daemon,
+    tpm: Option<Daemon>,
 }
 
 impl<'a> Host<'a> {
@@ -169,6 +168,10 @@ impl<'a> Host<'a> {
                 Identity::Edged(EDGED_UID),
             )?,
             broker: broker::daemon(folder)?,
+            tpm: match options.tpm {
+                Tpm::Swtpm => Some(tpm::daemon(folder, place.ports.tpm)?),
+                Tpm::None => None,
+            },
             folder,
             place,
             config,
@@ -179,6 +182,10 @@ impl<'a> Host<'a> {
     /// Starts everything in its order; false when a signal came in between.
     fn begin(&mut self, signals: &Signals) -> anyhow::Result<bool> {
         self.folder.operator()?;
+        if let Some(daemon) = &mut self.tpm {
+            daemon.start()?;
+            tpm::wait_ready(daemon, self.place.ports.tpm)?;
+        }
         self.edged_once(&["init"])?;
         self.guardian.start()?;
         self.worker.start()?;
@@ -267,13 +274,16 @@ impl<'a> Host<'a> {
         })
     }
 
-    fn daemons(&mut self) -> [&mut Daemon; 4] {
+    /// In the order in which they end.
+    fn daemons(&mut self) -> impl Iterator<Item = &mut Daemon> {
         [
             &mut self.edged,
             &mut self.worker,
             &mut self.guardian,
             &mut self.broker,
         ]
+        .into_iter()
+        .chain(&mut self.tpm)
     }
 
     /// Keeps everything running until a signal says otherwise.
@@ -286,6 +296,7 @@ impl<'a> Host<'a> {
                 // A killed mosquitto may leave half a file of accounts: edged writes the first one again then.
                 self.prepare_broker()?;
             }
+            broker::renew(self.folder, &self.broker)?;
             for daemon in self.daemons() {
                 daemon.take_notifications();
                 if daemon.is_due() {
@@ -297,24 +308,24 @@ impl<'a> Host<'a> {
         Ok(())
     }
 
-    /// Sleeps until a signal, a notification or the next restart.
+    /// Sleeps until a signal, a notification, the next restart or the next look at the broker's certificate.
     fn wait(&mut self, signals: &Signals) -> anyhow::Result<()> {
-        let daemons = self.daemons();
+        let daemons: Vec<_> = self.daemons().collect();
         let next = daemons
             .iter()
             .filter_map(|daemon| daemon.restart_at())
             .min();
-        let timeout = next
-            .map(|at| at.saturating_duration_since(Instant::now()))
-            .map(Timespec::try_from)
-            .transpose()?;
+        let timeout = next.map_or(LOOK, |at| {
+            at.saturating_duration_since(Instant::now()).min(LOOK)
+        });
+        let timeout = Timespec::try_from(timeout)?;
         let mut ready = vec![PollFd::new(signals.woken(), PollFlags::IN)];
         ready.extend(
             daemons
                 .iter()
                 .map(|daemon| PollFd::new(daemon.notifications(), PollFlags::IN)),
         );
-        match poll(&mut ready, timeout.as_ref()) {
+        match poll(&mut ready, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error).context("poll"),
         }

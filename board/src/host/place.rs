@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use anyhow::{Context, bail};
-use board_node::port::{free_port, random};
+use board_node::port::{free_pair, free_port, random};
 
 /// Tries before giving up: with half of everything taken, one in 2^64 fails.
 const TRIES: u32 = 64;
@@ -40,6 +40,8 @@ pub struct Ports {
     pub mqtt: u16,
     /// The broker with TLS.
     pub mqtts: u16,
+    /// The TPM; the next one is its power switch.
+    pub tpm: u16,
 }
 
 impl Place {
@@ -107,6 +109,7 @@ fn free_ports() -> anyhow::Result<Ports> {
         dns: free_port()?,
         mqtt: free_port()?,
         mqtts: free_port()?,
+        tpm: free_pair()?,
     })
 }
 

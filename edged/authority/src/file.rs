@@ -9,7 +9,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::{POINT, SIGNATURE, Sign, SignError, write_private};
+use crate::{POINT, SIGNATURE, Sign, SignError, leaf, write_private};
 
 /// A P-256 key in PKCS #8.
 pub struct FileKey {
@@ -19,7 +19,7 @@ pub struct FileKey {
 }
 
 impl FileKey {
-    /// Reads the key (DER or PEM), or makes it (DER, mode 0600); `name` is for messages.
+    /// Reads the key (DER or PEM), or makes it (PEM, which the broker reads as well, mode 0600); `name` is for messages.
     ///
     /// # Errors
     /// The file cannot be used, or holds no P-256 key.
@@ -32,7 +32,8 @@ impl FileKey {
                     &SystemRandom::new(),
                 );
                 let made = made.map_err(|_| io::Error::other("the kernel gives no randomness"))?;
-                write_private(path, made.as_ref())?;
+                let text = leaf::pem("PRIVATE KEY", made.as_ref());
+                write_private(path, text.as_bytes())?;
                 Self::read(made.as_ref(), name)
             }
             Err(error) => Err(error),

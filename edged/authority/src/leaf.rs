@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyUsagePurpose, SanType, SerialNumber,
 };
@@ -19,6 +21,8 @@ pub const BACKDATED: Duration = Duration::from_secs(24 * 3600);
 pub(crate) const EARLIEST: Duration = Duration::from_secs(3600);
 /// How long before its end it is used at the latest.
 pub(crate) const LATEST: Duration = Duration::from_secs(7 * 24 * 3600 / 3);
+/// Characters of a line of PEM (RFC 7468, 2).
+const LINE: usize = 64;
 /// Bytes of a serial number: at most 20 (RFC 5280, 4.1.2.2).
 const SERIAL: usize = 16;
 
@@ -56,11 +60,30 @@ pub struct Certificate {
 }
 
 impl Certificate {
+    /// As a file has it (RFC 7468, 5).
+    pub fn pem(&self) -> String {
+        pem("CERTIFICATE", &self.der)
+    }
+
     /// Whether it may be shown to somebody new.
     pub fn is_fresh(&self, now: SystemTime) -> bool {
         let last = self.until.checked_sub(LATEST);
         now >= self.from + EARLIEST && last.is_some_and(|last| now < last)
     }
+}
+
+/// DER as a text (RFC 7468).
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(LINE.min(rest.len()));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem + &format!("-----END {label}-----\n")
 }
 
 pub(crate) fn params(

@@ -94,9 +94,9 @@ impl Authority {
         &self.root
     }
 
-    /// The name of the box's site.
-    pub fn site(&self) -> &str {
-        &self.site
+    /// The root's certificate, as a file has it.
+    pub fn root_pem(&self) -> String {
+        leaf::pem("CERTIFICATE", &self.root)
     }
 
     /// A certificate for a public key, good for [`LIFE`] from now on. May wait for the TPM.

@@ -25,6 +25,7 @@ use crate::prepare;
 use crate::reach::NodeReach;
 use crate::reconcile::{MESSAGES, Means, Reconciler};
 use crate::registry::Registry;
+use crate::renewal::{self, BrokerCertificate};
 use crate::snapshot::Snapshot;
 use crate::trust::Trust;
 use crate::update::Updates;
@@ -36,6 +37,12 @@ pub enum BootError {
     /// Keys and certificates.
     #[error(transparent)]
     Prepare(#[from] prepare::PrepareError),
+    /// The TPM.
+    #[error(transparent)]
+    Tpm(#[from] edged_trust::TrustError),
+    /// A key.
+    #[error(transparent)]
+    Own(#[from] crate::trust::KeyError),
     /// The database.
     #[error(transparent)]
     Store(#[from] edged_store::StoreError),
@@ -50,7 +57,7 @@ pub enum BootError {
     Dns(#[from] edged_dns::StartError),
     /// The certificates.
     #[error(transparent)]
-    Authority(#[from] edged_mec::AuthorityError),
+    Authority(#[from] edged_authority::AuthorityError),
     /// The packages.
     #[error(transparent)]
     Packages(#[from] edged_mec::package_management::PackagesError),
@@ -99,15 +106,16 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     let config = Arc::new(config);
     let addressing = Arc::new(config.addressing()?);
 
-    // 1. What must be on the disk.
-    prepare::prepare(&config, &addressing)?;
-    let tokens = Arc::new(prepare::tokens(&config)?);
+    // 1. What must be in the TPM and on the disk.
+    let trust = Trust::open(Arc::clone(&config))?;
+    prepare::prepare(&config, &addressing, &trust)?;
+    let tokens = Arc::new(prepare::tokens(&config, &trust)?);
     let store = Store::open(&config.node.database())?;
     let images = ContentStore::guarded(&config.node.content(), prepare::image_trust(&config)?)?;
     let puller = Puller::new(images.clone(), registries(&config)?)?;
 
     // 2. The listeners: whatever cannot be had is said before anything is changed.
-    let Listeners { dns, http, ssh } = listeners::bind(&config, &addressing).await?;
+    let Listeners { dns, http, ssh } = listeners::bind(&config, &addressing, &trust).await?;
     let directory = dns.directory();
 
     // 3. The parts, each a task that this function owns and joins.
@@ -138,8 +146,11 @@ pub async fn run(config: Config) -> Result<(), BootError> {
         (snapshot, pictures),
     )?;
     let puller = Arc::new(puller);
+    let mut background = JoinSet::new();
+    let updates = Updates::start(&config, &reader, database, &mut background);
     let registry = Registry::new(
         means.clone(),
+        (trust.clone(), updates.clone()),
         Arc::clone(&puller),
         mailbox.clone(),
         (reader.clone(), picture.clone()),
@@ -154,13 +165,11 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     let mec = interfaces::open(&config, &addressing, registry, reach)?;
     let router = edged_mec::router(Arc::clone(&mec), tokens);
     let restart = Arc::new(Notify::new());
-    let mut background = JoinSet::new();
-    let updates = Updates::start(&config, &reader, database, &mut background);
     let door = Door::new(
         means.clone(),
         (
             Machine::new(Arc::clone(&config), Arc::clone(&restart)),
-            Trust::new(Arc::clone(&config)),
+            trust.clone(),
             updates,
         ),
         puller,
@@ -170,6 +179,8 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     );
 
     interfaces::attend(&mec, &mut background);
+    let certificate = BrokerCertificate::open(&config, &addressing, &trust)?;
+    background.spawn(renewal::keep(certificate));
     background.spawn(broker_task.run());
     background.spawn(worker::keep(means.worker.clone(), mailbox.clone()));
     background.spawn(guardian::keep(means.guardian.clone(), mailbox.clone()));
@@ -187,14 +198,8 @@ pub async fn run(config: Config) -> Result<(), BootError> {
 
     // 4. Until somebody says otherwise.
     let watchdog = background.spawn(watchdog::feed(mailbox, reader));
-    let mut terminate = signal(SignalKind::terminate()).map_err(BootError::Signal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(BootError::Signal)?;
     tracing::info!(zone = config.node.zone(), "serving");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = restart.notified() => tracing::info!("starting anew, as an operator's change asks for it"),
-    }
+    end(&restart).await?;
     tracing::info!("ending; applications go on");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     watchdog.abort();
@@ -203,6 +208,18 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     // A panic of the reconciler was logged by its hook; there is nothing left to save.
     let _ = reconciling.await;
     background.shutdown().await;
+    Ok(())
+}
+
+/// Waits for a signal, or for a change that takes effect at the next start.
+async fn end(restart: &Notify) -> Result<(), BootError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(BootError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(BootError::Signal)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = restart.notified() => tracing::info!("starting anew, as an operator's change asks for it"),
+    }
     Ok(())
 }
 

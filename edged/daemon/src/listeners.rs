@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::boot::BootError;
 use crate::prepare;
+use crate::trust::Trust;
 use crate::update;
 
 /// How long the gateway's address is waited for: the guardian makes it within milliseconds of its own start.
@@ -34,12 +35,16 @@ pub struct Listeners {
 }
 
 /// Binds all of them.
-pub async fn bind(config: &Config, addressing: &Addressing) -> Result<Listeners, BootError> {
+pub async fn bind(
+    config: &Config,
+    addressing: &Addressing,
+    trust: &Trust,
+) -> Result<Listeners, BootError> {
     await_gateway(SocketAddr::new(addressing.gateway4.into(), 0)).await;
     Ok(Listeners {
         dns: dns(config, addressing).await?,
-        http: http(config, addressing).await?,
-        ssh: ssh(config).await?,
+        http: http(config, addressing, trust).await?,
+        ssh: ssh(config, trust).await?,
     })
 }
 
@@ -90,8 +95,9 @@ async fn dns(config: &Config, addressing: &Addressing) -> Result<DnsServer, Boot
 async fn http(
     config: &Config,
     addressing: &Addressing,
+    trust: &Trust,
 ) -> Result<Vec<(TcpListener, Option<Arc<ServerConfig>>)>, BootError> {
-    let authority = prepare::authority(config, addressing)?;
+    let server = prepare::server(config, addressing, trust)?;
     let gateway = SocketAddr::new(addressing.gateway4.into(), config.http.app_port);
     let mut http = vec![(listen(gateway, "http.app_port").await?, None)];
     for address in &config.http.plain {
@@ -100,7 +106,7 @@ async fn http(
     for address in &config.http.listen {
         http.push((
             listen(*address, "http.listen").await?,
-            Some(authority.server_config()?),
+            Some(server.config()?),
         ));
     }
     Ok(http)
@@ -138,14 +144,14 @@ async fn listen(address: SocketAddr, purpose: &'static str) -> Result<TcpListene
         })
 }
 
-async fn ssh(config: &Config) -> Result<SshServer, BootError> {
+async fn ssh(config: &Config, trust: &Trust) -> Result<SshServer, BootError> {
     let folder = prepare::folder(config);
     let keys = config.ssh.authorized_keys.clone();
     // Where the box takes updates, they may come this way.
     let uploads = config.update.is_some().then(|| update::uploads(config));
     let ssh = SshServer::bind(SshConfig {
         listen: config.ssh.listen.clone(),
-        host_key: folder.join("ssh_host_key"),
+        host_key: trust.host_key()?,
         authorized_keys: keys.unwrap_or_else(|| folder.join("authorized_keys")),
         commissioning: config.image.as_ref().map(|image| Commissioning {
             keys: image.commissioners.clone(),

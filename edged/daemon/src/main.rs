@@ -24,6 +24,7 @@ mod random;
 mod reach;
 mod reconcile;
 mod registry;
+mod renewal;
 mod snapshot;
 mod trust;
 mod update;
@@ -98,17 +99,17 @@ fn main() -> ExitCode {
 fn carry_out(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::read(&arguments.config)?;
     machine::apply(&mut config)?;
-    let addressing = config.addressing()?;
     match arguments.verb.clone().unwrap_or(Verb::Serve) {
         Verb::Check => println!("{} is valid", arguments.config.display()),
         Verb::Mosquitto(listeners) => println!("{}", broker::write(&config, &listeners)?.display()),
-        Verb::Init => prepare::prepare(&config, &addressing)?,
+        Verb::Init => prepare::prepare(&config, &config.addressing()?, &trust(&config)?)?,
         Verb::Token {
             instance, lifetime, ..
         } => {
             // The group says that one is there: without an instance it is for all.
             let access = instance.map_or(edged_mec::Access::All, edged_mec::Access::Instance);
-            println!("{}", prepare::tokens(&config)?.issue(&access, lifetime)?);
+            let tokens = prepare::tokens(&config, &trust(&config)?)?;
+            println!("{}", tokens.issue(&access, None, lifetime)?);
         }
         Verb::Serve => {
             // Another default provider can only be there already if it is this one.
@@ -121,4 +122,9 @@ fn carry_out(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     Ok(())
+}
+
+/// The box's keys, for a verb that ends by itself.
+fn trust(config: &Config) -> Result<trust::Trust, edged_trust::TrustError> {
+    trust::Trust::open(std::sync::Arc::new(config.clone()))
 }

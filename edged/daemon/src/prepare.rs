@@ -2,15 +2,21 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
 
+use edged_authority::{Authority, AuthorityError, Names, Server};
 use edged_config::{Addressing, Config};
 use edged_image::{ImageError, ImageTrust};
+use edged_mec::Tokens;
 use edged_mec::query::MarkerKey;
-use edged_mec::{Authority, Tokens};
 use edged_protocol::Secret;
 use edged_signature::Policy;
+use edged_trust::Purpose;
 
 use crate::random;
+use crate::renewal::BrokerCertificate;
+use crate::trust::{KeyError, Trust};
 
 /// The operator's name, on the broker as at the door.
 const OPERATOR: &str = "admin";
@@ -28,10 +34,10 @@ pub enum PrepareError {
     },
     /// The certificates.
     #[error(transparent)]
-    Authority(#[from] edged_mec::AuthorityError),
-    /// The token key.
+    Authority(#[from] AuthorityError),
+    /// The keys.
     #[error(transparent)]
-    Token(#[from] edged_mec::TokenError),
+    Key(#[from] KeyError),
     /// No randomness for a password.
     #[error("the kernel gives no randomness")]
     Random,
@@ -47,14 +53,15 @@ pub fn tls_folder(config: &Config) -> PathBuf {
     folder(config).join("tls")
 }
 
-/// The box's authority and server certificate.
-pub fn authority(config: &Config, addressing: &Addressing) -> Result<Authority, PrepareError> {
-    let site = &config.node.site;
-    let names = [
-        config.node.zone(),
-        format!("mec.{}", config.node.zone()),
-        "localhost".to_owned(),
-    ];
+/// Who signs the box's certificates.
+pub fn authority(config: &Config, trust: &Trust) -> Result<Arc<Authority>, PrepareError> {
+    let key = trust.key(Purpose::Ca)?;
+    let opened = Authority::open(&tls_folder(config), &config.node.site, key);
+    Ok(Arc::new(opened?))
+}
+
+/// What the box is called and where it is reached.
+pub fn names(config: &Config, addressing: &Addressing) -> Names {
     let mut addresses: Vec<IpAddr> = vec![
         addressing.gateway4.into(),
         addressing.gateway6.into(),
@@ -69,20 +76,33 @@ pub fn authority(config: &Config, addressing: &Addressing) -> Result<Authority, 
             .map(std::net::SocketAddr::ip)
             .filter(|ip| !ip.is_unspecified() && !ip.is_loopback()),
     );
-    Ok(Authority::open(
-        &tls_folder(config),
-        site,
-        &names,
-        &addresses,
-    )?)
+    Names {
+        common: format!("{} edged", config.node.site),
+        hosts: vec![
+            config.node.zone(),
+            format!("mec.{}", config.node.zone()),
+            "localhost".to_owned(),
+        ],
+        addresses,
+    }
 }
 
-/// The key that signs tokens.
-pub fn tokens(config: &Config) -> Result<Tokens, PrepareError> {
-    Ok(Tokens::open(
-        &folder(config).join("token.key"),
-        &config.node.zone(),
-    )?)
+/// Who answers HTTPS, with a certificate that fits the clock.
+pub fn server(
+    config: &Config,
+    addressing: &Addressing,
+    trust: &Trust,
+) -> Result<Arc<Server>, PrepareError> {
+    let key = trust.key(Purpose::Tls)?;
+    let names = names(config, addressing);
+    let server = Server::new(authority(config, trust)?, key, names);
+    Ok(Arc::new(server))
+}
+
+/// Who signs tokens.
+pub fn tokens(config: &Config, trust: &Trust) -> Result<Tokens, PrepareError> {
+    let key = trust.key(Purpose::Token)?;
+    Ok(Tokens::new(key, &config.node.zone(), trust.origin()?))
 }
 
 /// Whose images are taken. A box of ours takes what is signed, from its first day; a machine that booted something else
@@ -120,7 +140,7 @@ fn password_in(path: PathBuf) -> Result<Secret, PrepareError> {
         Ok(text) => Ok(Secret::new(text.trim_end())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let password = random::secret().ok_or(PrepareError::Random)?;
-            match edged_mec::write_private(&path, password.expose().as_bytes()) {
+            match edged_authority::write_private(&path, password.expose().as_bytes()) {
                 Ok(()) => Ok(password),
                 Err(source) => Err(PrepareError::File { path, source }),
             }
@@ -130,14 +150,23 @@ fn password_in(path: PathBuf) -> Result<Secret, PrepareError> {
 }
 
 /// Everything, once.
-pub fn prepare(config: &Config, addressing: &Addressing) -> Result<(), PrepareError> {
+pub fn prepare(
+    config: &Config,
+    addressing: &Addressing,
+    trust: &Trust,
+) -> Result<(), PrepareError> {
     let folder = folder(config);
     std::fs::create_dir_all(&folder).map_err(|source| PrepareError::File {
         path: folder,
         source,
     })?;
-    authority(config, addressing)?;
-    tokens(config)?;
+    // The broker may start before edged serves, which renews it.
+    let broker = BrokerCertificate::open(config, addressing, trust)?;
+    if !broker.is_there() {
+        broker.renew(SystemTime::now())?;
+    }
+    trust.key(Purpose::Tls)?;
+    tokens(config, trust)?;
     mqtt_password(config)?;
     mqtt_operator(config)?;
     Ok(())

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use edged_console::{ErrorKind, PlatformError};
 use edged_dns::Directory;
 use edged_image::{ImageError, Puller};
 use edged_mec::{
     Allocated, ApplicationStatus, Deployment, NodeStatus, PartStatus, Picture, Platform, Problem,
-    RegisteredService, Registration,
+    RegisteredService, Registration, Statement,
 };
 use edged_model::{AllocationId, Goal, ImageReference, InstanceId, Rules, TrafficRule};
 use edged_net::shape::ShapeProblem;
@@ -19,11 +20,15 @@ use crate::door;
 use crate::metrics;
 use crate::reconcile::{Claim, Denied, Mailbox, Means, Message, Which, Wish};
 use crate::snapshot::{Reader, Snapshot};
+use crate::trust::{Trust, shown};
+use crate::update::Updates;
 
 /// The node as applications and orchestrators see it.
 #[derive(Debug, Clone)]
 pub struct Registry {
     means: Means,
+    trust: Trust,
+    updates: Updates,
     puller: Arc<Puller>,
     mailbox: Mailbox,
     reader: Reader,
@@ -36,6 +41,7 @@ impl Registry {
     /// A view of the node.
     pub fn new(
         means: Means,
+        (trust, updates): (Trust, Updates),
         puller: Arc<Puller>,
         mailbox: Mailbox,
         (reader, pictures): (Reader, watch::Receiver<Arc<Picture>>),
@@ -43,6 +49,8 @@ impl Registry {
     ) -> Self {
         Self {
             means,
+            trust,
+            updates,
             puller,
             mailbox,
             reader,
@@ -151,6 +159,37 @@ impl Platform for Registry {
 
     fn metrics(&self) -> String {
         metrics::text(&self.now(), &self.directory)
+    }
+
+    async fn trust_status(&self) -> Result<serde_json::Value, Problem> {
+        shown(&self.trust.status().await).map_err(|error| refused(&error))
+    }
+
+    async fn attest(
+        &self,
+        nonce: Vec<u8>,
+        application: Option<Statement>,
+    ) -> Result<serde_json::Value, Problem> {
+        let evidence = self.trust.attest(&nonce, false, application.as_ref()).await;
+        evidence
+            .and_then(|evidence| shown(&evidence))
+            .map_err(|error| refused(&error))
+    }
+
+    fn update_status(&self) -> serde_json::Value {
+        self.updates.shown()
+    }
+
+    async fn install_update(
+        &self,
+        no_way_back: bool,
+        bundle: axum::body::Body,
+    ) -> Result<serde_json::Value, Problem> {
+        self.updates.install_body(no_way_back, bundle).await
+    }
+
+    async fn roll_back_update(&self) -> Result<serde_json::Value, Problem> {
+        self.updates.roll_back_shown().await
     }
 
     fn status(&self) -> NodeStatus {
@@ -370,4 +409,14 @@ fn same_bytes(a: &[u8], b: &[u8]) -> bool {
             .zip(b)
             .fold(0_u8, |difference, (a, b)| difference | (a ^ b))
             == 0
+}
+
+/// The TPM's refusals as HTTP has them.
+fn refused(error: &PlatformError) -> Problem {
+    match error.kind {
+        ErrorKind::Unavailable => {
+            Problem::new(axum::http::StatusCode::NOT_IMPLEMENTED, error.to_string())
+        }
+        _ => Problem::internal(error.to_string()),
+    }
 }

@@ -8,7 +8,6 @@
 //! Tasks: one accept loop a listener ([`serve`]), one task a connection, at most [`serve::CONNECTIONS`] at once.
 
 mod app_support;
-mod authority;
 mod bandwidth;
 mod caller;
 mod docs;
@@ -30,7 +29,6 @@ mod termination;
 mod token;
 
 pub use app_support::{dns, traffic};
-pub use authority::{Authority, AuthorityError, write_private};
 pub use caller::{Caller, Gate, REQUESTS_AT_ONCE, Scheme, authorize};
 pub use lifecycle::{run_operations, watch_instances};
 pub use mec_api::Problem;
@@ -39,9 +37,10 @@ pub use node::{Facts, Mec};
 pub use node_api::{ApplicationStatus, NodeStatus, PartStatus, document as node_document};
 pub use platform::{
     Allocated, Application, Clock, Deployment, NtpSource, Picture, Platform, Registration,
+    Statement,
 };
 pub use routes::router;
 pub use service::RegisteredService;
 pub use service_management::{Offered, watch_heartbeats};
 pub use subscribe::{Asked, Uris};
-pub use token::{Access, TokenError, Tokens};
+pub use token::{Access, AppClaim, BoxClaim, Origin, PcrClaim, TokenError, Tokens};

@@ -1,6 +1,9 @@
 //! The node's own interface beside the standards': tokens, health, numbers and state. Its document,
 //! `openapi/platform.yaml`, is written from this code.
 
+mod trust;
+mod update;
+
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -15,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::openapi::security::{ClientCredentials, Flow, OAuth2, Scopes, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use crate::{Access, Caller, Mec, Platform, Tokens, token};
+use crate::{Access, AppClaim, Application, Caller, Mec, Picture, Platform, Tokens, token};
 
 struct Shared<P> {
     mec: Arc<Mec<P>>,
@@ -34,14 +37,20 @@ pub fn open<P: Platform>(mec: Arc<Mec<P>>, tokens: Arc<Tokens>) -> Router {
         .route("/healthz", get(health))
         .route("/readyz", get(readiness::<P>))
         .route("/metrics", get(metrics::<P>))
-        .with_state(Arc::new(Shared { mec, tokens }))
+        .with_state(Arc::new(Shared {
+            mec,
+            tokens: Arc::clone(&tokens),
+        }))
+        .merge(trust::open(tokens))
 }
 
 /// What needs an operator's token, below the layer that says who calls.
 pub fn closed<P: Platform>(mec: Arc<Mec<P>>) -> Router {
     Router::new()
         .route("/api/v1/status", get(status::<P>))
-        .with_state(mec)
+        .with_state(Arc::clone(&mec))
+        .merge(trust::closed(Arc::clone(&mec)))
+        .merge(update::closed(mec))
 }
 
 /// The document, as YAML.
@@ -62,7 +71,8 @@ pub fn document() -> String {
         description = "What the node offers beside the interfaces of ETSI MEC: access tokens, health, numbers and its own state.",
         contact()
     ),
-    paths(issue_token, health, readiness, metrics, status),
+    paths(issue_token, health, readiness, metrics, status, trust::keys, trust::status, trust::quote,
+        update::status, update::install, update::roll_back),
     modifiers(&Secured)
 )]
 struct Document;
@@ -249,8 +259,10 @@ async fn issue_token<P: Platform>(State(shared): Context<P>, request: Request) -
     let Some(instance) = instance else {
         return refuse(StatusCode::UNAUTHORIZED, "invalid_client");
     };
+    let app = runs_here(&shared.mec.platform.picture(), &instance);
     let access = Access::Instance(instance);
-    match shared.tokens.issue(&access, token::LIFETIME_S) {
+    let issued = shared.tokens.issue_soon(access, app, token::LIFETIME_S);
+    match issued.await {
         Ok(access_token) => {
             let answer = TokenAnswer {
                 access_token,
@@ -259,7 +271,21 @@ async fn issue_token<P: Platform>(State(shared): Context<P>, request: Request) -
             };
             ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response()
         }
-        Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
+        Err(error) => {
+            tracing::error!(%error, "no token was given");
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, "server_error")
+        }
+    }
+}
+
+/// What an instance runs; nothing is known of one that runs elsewhere.
+fn runs_here(picture: &Picture, id: &InstanceId) -> Option<AppClaim> {
+    match picture.applications.get(id)? {
+        Application::Hosted { instance, .. } => Some(AppClaim {
+            instance: id.to_string(),
+            image: instance.image.manifest.to_string(),
+        }),
+        Application::Registered(_) => None,
     }
 }
 

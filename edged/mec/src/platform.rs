@@ -102,6 +102,17 @@ impl Application {
     }
 }
 
+/// What the box says of an application.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Statement {
+    /// `appInstanceId`.
+    pub instance: String,
+    /// The digest of the manifest that it was pinned to.
+    pub image: String,
+    /// SHA-256 of its specification in canonical JSON (RFC 8785), hexadecimal.
+    pub configuration: String,
+}
+
 /// A time server that the node is set to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NtpSource {
@@ -167,6 +178,30 @@ pub trait Platform: Clone + Send + Sync + 'static {
     fn metrics(&self) -> String;
     /// The state of the node and its applications, as `edgectl status` and `ps` have it.
     fn status(&self) -> NodeStatus;
+
+    /// Which promises about the box hold, as `edgectl trust status -o json` has it.
+    fn trust_status(&self) -> impl Future<Output = Result<serde_json::Value, Problem>> + Send;
+
+    /// Has the box's TPM sign, over a nonce, what the box booted and, where one asks, what an application is; the
+    /// evidence as JSON. 501 where the box has no TPM.
+    fn attest(
+        &self,
+        nonce: Vec<u8>,
+        application: Option<Statement>,
+    ) -> impl Future<Output = Result<serde_json::Value, Problem>> + Send;
+
+    /// Which release runs and how far an update has come, as `edgectl update status -o json` has it.
+    fn update_status(&self) -> serde_json::Value;
+
+    /// Takes a signed bundle; returns when it is written and will be tried.
+    fn install_update(
+        &self,
+        no_way_back: bool,
+        bundle: axum::body::Body,
+    ) -> impl Future<Output = Result<serde_json::Value, Problem>> + Send;
+
+    /// Gives up the update that is under way.
+    fn roll_back_update(&self) -> impl Future<Output = Result<serde_json::Value, Problem>> + Send;
 
     /// The node's clock and what disciplines it.
     fn clock(&self) -> Clock;

@@ -7,15 +7,19 @@ use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Connections at once on one listener: each costs up to 32 KiB of buffers, so a flood costs 8 MiB and no more.
 pub const CONNECTIONS: usize = 256;
 /// Longest time from connect to complete request headers: slower peers hold a place for nothing.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Handshakes that are being signed at once: the key may be in a TPM, which does one after the other.
+const SIGNATURES: usize = 4;
 /// Pause after a failed accept (out of descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -27,7 +31,7 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let tls = tls.map(TlsAcceptor::from);
+    let signing = Arc::new(Semaphore::new(SIGNATURES));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         // Cancel-safe: a place that is not used is given back, accept loses nothing, finished tasks are only counted.
@@ -40,14 +44,14 @@ pub async fn serve(
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let (tls, router) = (tls.clone(), router.clone());
+        let (tls, router, signing) = (tls.clone(), router.clone(), Arc::clone(&signing));
         connections.spawn(async move {
             match tls {
                 None => converse(stream, router).await,
                 Some(tls) => {
-                    if let Ok(Ok(stream)) =
-                        tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream)).await
-                    {
+                    let shaking =
+                        tokio::time::timeout(HEADER_TIMEOUT, shake(stream, tls, &signing));
+                    if let Ok(Ok(stream)) = shaking.await {
                         converse(stream, router).await;
                     }
                 }
@@ -74,6 +78,24 @@ async fn accept(
             None
         }
     }
+}
+
+/// The server's half of a handshake. Its signature, and the certificate where one has to be made, may wait for the TPM:
+/// that happens on a thread of its own, and only once the client has said all that it says first, so that nobody holds a
+/// place there who says nothing.
+async fn shake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    tls: Arc<ServerConfig>,
+    signing: &Semaphore,
+) -> std::io::Result<TlsStream<S>> {
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let shaking = {
+        // The semaphore is never closed.
+        let _place = signing.acquire().await;
+        let signed = tokio::task::spawn_blocking(move || hello.into_stream(tls));
+        signed.await.map_err(std::io::Error::other)?
+    };
+    shaking.await
 }
 
 async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {

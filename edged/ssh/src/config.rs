@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::HostKey;
+
 /// Where the door is and who may pass.
 #[derive(Debug, Clone)]
 pub struct SshConfig {
     /// Addresses to answer on; port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
-    /// The private host key (OpenSSH format); an ed25519 key is made where the file is absent.
-    pub host_key: PathBuf,
+    /// Who the box is.
+    pub host_key: HostKey,
     /// Operators' public keys, one a line (sshd(8), `AUTHORIZED_KEYS`); read again for every login. Lines with
     /// options are passed over: ignoring a restriction would grant more than was written.
     pub authorized_keys: PathBuf,

@@ -15,41 +15,73 @@ use crate::bounds::HOST_KEY_MAX;
 /// Readable by its owner alone.
 const MODE: u32 = 0o600;
 
-/// The key in the file, which is made where it is absent.
-pub(crate) fn read_or_make(path: &Path) -> Result<PrivateKey, SshError> {
-    let on_file = |source| SshError::HostKeyFile {
-        path: path.to_owned(),
-        source,
-    };
-    let on_key = |reason: String| SshError::HostKey {
-        path: path.to_owned(),
-        reason,
-    };
-    match File::open(path) {
-        Ok(file) => {
-            let mut text = String::new();
-            file.take(HOST_KEY_MAX)
-                .read_to_string(&mut text)
-                .map_err(on_file)?;
-            let key = PrivateKey::from_openssh(&text).map_err(|error| on_key(error.to_string()))?;
-            match key.algorithm() {
-                Algorithm::Ed25519 | Algorithm::Ecdsa { .. } if !key.is_encrypted() => Ok(key),
-                Algorithm::Ed25519 | Algorithm::Ecdsa { .. } => {
-                    Err(on_key("it is encrypted".into()))
-                }
-                other => Err(on_key(format!("it is of kind {other}"))),
+/// The private host key.
+#[derive(Debug, Clone)]
+pub struct HostKey(pub(crate) PrivateKey);
+
+impl HostKey {
+    /// The key in the file (OpenSSH format); an ed25519 key is made where the file is absent.
+    ///
+    /// # Errors
+    /// The file cannot be used, or holds no key for a door.
+    pub fn read_or_make(path: &Path) -> Result<Self, SshError> {
+        let on_file = |source| SshError::HostKeyFile {
+            path: path.to_owned(),
+            source,
+        };
+        let on_key = |reason: String| SshError::HostKey {
+            path: path.to_owned(),
+            reason,
+        };
+        match File::open(path) {
+            Ok(file) => {
+                let mut text = String::new();
+                file.take(HOST_KEY_MAX)
+                    .read_to_string(&mut text)
+                    .map_err(on_file)?;
+                Self::parse(&text).map_err(on_key)
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let key = Self::make().map_err(on_key)?;
+                let text = key.to_text().map_err(on_key)?;
+                write_whole(path, text.as_bytes()).map_err(on_file)?;
+                Ok(key)
+            }
+            Err(error) => Err(on_file(error)),
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let key = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519)
-                .map_err(|error| on_key(error.to_string()))?;
-            let text = key
-                .to_openssh(LineEnding::LF)
-                .map_err(|error| on_key(error.to_string()))?;
-            write_whole(path, text.as_bytes()).map_err(on_file)?;
-            Ok(key)
+    }
+
+    /// A new ed25519 key.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub fn make() -> Result<Self, String> {
+        PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519)
+            .map(Self)
+            .map_err(|error| error.to_string())
+    }
+
+    /// A key in OpenSSH format.
+    ///
+    /// # Errors
+    /// It is none for a door.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let key = PrivateKey::from_openssh(text).map_err(|error| error.to_string())?;
+        match key.algorithm() {
+            Algorithm::Ed25519 | Algorithm::Ecdsa { .. } if !key.is_encrypted() => Ok(Self(key)),
+            Algorithm::Ed25519 | Algorithm::Ecdsa { .. } => Err("it is encrypted".into()),
+            other => Err(format!("it is of kind {other}")),
         }
-        Err(error) => Err(on_file(error)),
+    }
+
+    /// In OpenSSH format.
+    ///
+    /// # Errors
+    /// None that happens.
+    pub fn to_text(&self) -> Result<String, String> {
+        let text = self.0.to_openssh(LineEnding::LF);
+        text.map(|text| text.to_string())
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -82,13 +114,13 @@ mod tests {
     fn a_key_is_made_once_and_only_its_owner_reads_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("host_key");
-        let made = read_or_make(&path).unwrap();
+        let made = HostKey::read_or_make(&path).unwrap();
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        let read = read_or_make(&path).unwrap();
-        assert_eq!(made.public_key(), read.public_key());
+        let read = HostKey::read_or_make(&path).unwrap();
+        assert_eq!(made.0.public_key(), read.0.public_key());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -97,7 +129,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("host_key");
         fs::write(&path, "no key").unwrap();
-        let error = read_or_make(&path).unwrap_err().to_string();
+        let error = HostKey::read_or_make(&path).unwrap_err().to_string();
         assert!(error.contains("move it away"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "no key");
     }

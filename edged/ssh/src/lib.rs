@@ -1,6 +1,6 @@
 //! The door: an SSH server that takes keys and verbs, nothing else.
 //!
-//! [`SshServer::bind`] opens the listeners and reads or makes the host key; [`SshServer::run`] serves a
+//! [`SshServer::bind`] opens the listeners with a [`HostKey`]; [`SshServer::run`] serves a
 //! [`edged_console::Platform`] until told to stop. A session's `exec` line goes to the console as it is; its
 //! standard input streams in, its output streams out, and its exit code comes back.
 //!
@@ -30,5 +30,6 @@ mod sftp;
 pub use bounds::{CHANNELS, CONNECTIONS, INPUT_HELD, LOGIN_TIME, STRANGERS};
 pub use config::{Commissioning, SshConfig};
 pub use error::SshError;
+pub use host_key::HostKey;
 pub use operators::{Operator, read_keys};
 pub use server::SshServer;

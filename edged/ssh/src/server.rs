@@ -22,7 +22,7 @@ use crate::bounds::{
 use crate::connection::Connection;
 use crate::intake::{Gate, Gated};
 use crate::operators::Keys;
-use crate::{SshConfig, SshError, algorithms, host_key};
+use crate::{HostKey, SshConfig, SshError, algorithms};
 
 /// An open door that nobody has passed yet.
 #[derive(Debug)]
@@ -35,14 +35,13 @@ pub struct SshServer {
 }
 
 impl SshServer {
-    /// Listens, and reads or makes the host key. Clients wait until [`run`](Self::run).
+    /// Listens. Clients wait until [`run`](Self::run).
     pub async fn bind(config: SshConfig) -> Result<Self, SshError> {
-        let key = host_key::read_or_make(&config.host_key)?;
         let SshConfig {
+            host_key: HostKey(key),
             listen,
             authorized_keys,
             commissioning,
-            ..
         } = config;
         let keys = Keys {
             operators: authorized_keys,

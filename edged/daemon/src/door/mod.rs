@@ -38,7 +38,7 @@ use crate::machine::Machine;
 use crate::reconcile::{Denied, Mailbox, Means, Message, Which, Wish};
 use crate::registry::Registry;
 use crate::snapshot::{InstanceStatus, Reader, Snapshot};
-use crate::trust::{Trust, no_tpm};
+use crate::trust::{self, Trust};
 use crate::update::Updates;
 
 /// Longest wait for the first picture of a new application: the reconciler shows one each turn, and a turn is short.
@@ -465,27 +465,30 @@ impl Platform for Door {
     }
 
     async fn access(&self, lifetime: u64) -> Result<AccessView, PlatformError> {
-        self.machine.access(lifetime)
+        let (machine, trust) = (self.machine.clone(), self.trust.clone());
+        let work = tokio::task::spawn_blocking(move || machine.access(lifetime, &trust));
+        work.await
+            .map_err(|error| PlatformError::new(ErrorKind::Internal, error.to_string()))?
     }
 
     async fn trust_status(&self) -> Result<Vec<Finding>, PlatformError> {
-        Ok(self.trust.status())
+        Ok(self.trust.status().await)
     }
 
     async fn identity(&self) -> Result<Value, PlatformError> {
-        Err(no_tpm())
+        trust::shown(&self.trust.identity().await?)
     }
 
-    async fn activate(&self, _: &str) -> Result<Value, PlatformError> {
-        Err(no_tpm())
+    async fn activate(&self, credential: &str) -> Result<Value, PlatformError> {
+        trust::shown(&self.trust.activate(credential).await?)
     }
 
-    async fn attest(&self, _: &[u8], _: bool) -> Result<Value, PlatformError> {
-        Err(no_tpm())
+    async fn attest(&self, nonce: &[u8], plain: bool) -> Result<Value, PlatformError> {
+        trust::shown(&self.trust.attest(nonce, plain, None).await?)
     }
 
     async fn keys(&self) -> Result<Vec<KeyView>, PlatformError> {
-        self.trust.keys()
+        self.trust.keys().await
     }
 
     async fn registers(&self) -> Result<RegistersView, PlatformError> {

@@ -17,6 +17,7 @@ use edged_model::SiteName;
 use tokio::sync::Notify;
 
 use crate::prepare;
+use crate::trust::Trust;
 use record::Record;
 pub use record::{apply, path as record_path};
 
@@ -161,8 +162,8 @@ impl Machine {
         }
     }
 
-    /// What an operator's other tools need.
-    pub fn access(&self, lifetime: u64) -> Result<AccessView, PlatformError> {
+    /// What an operator's other tools need. Waits for the TPM: never on the thread that serves.
+    pub fn access(&self, lifetime: u64, trust: &Trust) -> Result<AccessView, PlatformError> {
         if lifetime == 0 || lifetime > LIFETIME_MAX {
             return Err(invalid(format!(
                 "a token lives from 1 to {LIFETIME_MAX} seconds, not {lifetime}"
@@ -170,13 +171,12 @@ impl Machine {
         }
         let failed = |error: &dyn std::fmt::Display| internal("no access can be given", error);
         let config = &self.config;
-        let addressing = config.addressing().map_err(|error| failed(&error))?;
-        let tokens = prepare::tokens(config).map_err(|error| failed(&error))?;
-        let authority = prepare::authority(config, &addressing).map_err(|error| failed(&error))?;
+        let tokens = prepare::tokens(config, trust).map_err(|error| failed(&error))?;
+        let authority = prepare::authority(config, trust).map_err(|error| failed(&error))?;
         let (user, password) = prepare::mqtt_operator(config).map_err(|error| failed(&error))?;
         Ok(AccessView {
             token: tokens
-                .issue(&Access::All, lifetime)
+                .issue(&Access::All, None, lifetime)
                 .map_err(|error| failed(&error))?,
             lifetime,
             ca: std::fs::read_to_string(authority.certificate()).map_err(|error| failed(&error))?,

@@ -111,7 +111,7 @@ impl Record {
             .authorized_keys
             .clone()
             .unwrap_or_else(|| folder.join("authorized_keys"));
-        edged_mec::write_private(&allowed, keys.as_bytes()).map_err(failed(&allowed))?;
+        edged_authority::write_private(&allowed, keys.as_bytes()).map_err(failed(&allowed))?;
         if self.site.as_str() != config.node.site {
             // Certificates name the site; nobody knows those of a box without operators, so new ones cost nothing.
             let made = prepare::tls_folder(config).join("server.pem");
@@ -127,7 +127,7 @@ impl Record {
             path: path.clone(),
             source,
         })?;
-        edged_mec::write_private(&path, &text).map_err(failed(&path))
+        edged_authority::write_private(&path, &text).map_err(failed(&path))
     }
 }
 

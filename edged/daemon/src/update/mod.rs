@@ -7,6 +7,7 @@
 //! The folder (`update` in edged's own): `state`, the record; `incoming`, a bundle that comes; `uploaded`, one that came
 //! by SFTP; `staged`, the verified one that umec-slot reads and verifies again.
 
+mod api;
 mod error;
 mod fetch;
 mod intake;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use edged_config::Config;
 use edged_console::{BundleSource, PlatformError, Progress, ReleaseView, UpdateView};
-use edged_update::{BootId, Here, Release, SchemaHere, State, Update, UpdateKey, Wish};
+use edged_update::{BootId, Here, Manifest, Release, SchemaHere, State, Update, UpdateKey, Wish};
 use serde::Deserialize;
 use tokio::io::AsyncRead;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -142,41 +143,46 @@ impl Updates {
         input: impl AsyncRead + Send + Unpin,
         progress: &Progress,
     ) -> Result<UpdateView, PlatformError> {
-        let parts = self.here()?;
-        let _alone = parts.taking.try_lock().map_err(|_| error::busy())?;
-        let here = parts.judge(no_way_back)?;
-        let incoming = parts.folder.join(INCOMING);
-        let manifest = match source {
+        match source {
             BundleSource::Input => {
-                drop_upload(parts);
-                intake::take(intake::Input(input), &incoming, &here, progress).await
+                let input = intake::Input(input);
+                self.install_from(input, no_way_back, progress).await
             }
             BundleSource::Address(address) => {
                 drop(input);
-                drop_upload(parts);
-                intake::take(fetch::open(&address).await?, &incoming, &here, progress).await
+                // Before anybody is asked for anything.
+                self.here()?;
+                let answer = fetch::open(&address).await?;
+                self.install_from(answer, no_way_back, progress).await
             }
             BundleSource::Uploaded => {
                 drop(input);
+                let parts = self.here()?;
+                let _alone = parts.taking.try_lock().map_err(|_| error::busy())?;
+                let here = parts.judge(no_way_back)?;
                 let from = parts.folder.join(UPLOADED);
-                intake::adopt(&from, &incoming, &here, progress).await
+                let incoming = parts.folder.join(INCOMING);
+                let manifest = intake::adopt(&from, &incoming, &here, progress).await?;
+                parts.write(manifest, incoming, progress).await?;
+                Ok(self.status())
             }
-        }?;
-        let update = Update {
-            release: manifest.release,
-            version: manifest.version,
-            from: Release::new(parts.build.release),
-        };
-        progress.say("writing it beside what runs");
-        let staged = parts.folder.join(STAGED);
-        parts
-            .ask(|reply| Ask::Install {
-                update,
-                incoming,
-                staged,
-                reply,
-            })
-            .await?;
+        }
+    }
+
+    async fn install_from(
+        &self,
+        source: impl intake::Source,
+        no_way_back: bool,
+        progress: &Progress,
+    ) -> Result<UpdateView, PlatformError> {
+        let parts = self.here()?;
+        let _alone = parts.taking.try_lock().map_err(|_| error::busy())?;
+        let here = parts.judge(no_way_back)?;
+        // An upload that nobody installed makes room.
+        let _ = std::fs::remove_file(parts.folder.join(UPLOADED));
+        let incoming = parts.folder.join(INCOMING);
+        let manifest = intake::take(source, &incoming, &here, progress).await?;
+        parts.write(manifest, incoming, progress).await?;
         Ok(self.status())
     }
 
@@ -208,11 +214,6 @@ pub fn uploads(config: &Config) -> PathBuf {
     config.node.updates().join(UPLOADED)
 }
 
-/// An upload that nobody installed makes room for another bundle.
-fn drop_upload(parts: &Parts) {
-    let _ = std::fs::remove_file(parts.folder.join(UPLOADED));
-}
-
 impl Parts {
     fn running(&self) -> ReleaseView {
         ReleaseView {
@@ -229,6 +230,29 @@ impl Parts {
         let sent = self.asks.send(make(reply)).await;
         sent.map_err(|_| error::ending())?;
         answer.await.map_err(|_| error::ending())?
+    }
+
+    /// Has a verified bundle written into the other slot.
+    async fn write(
+        &self,
+        manifest: Manifest,
+        incoming: PathBuf,
+        progress: &Progress,
+    ) -> Result<(), PlatformError> {
+        progress.say("writing it beside what runs");
+        let update = Update {
+            release: manifest.release,
+            version: manifest.version,
+            from: Release::new(self.build.release),
+        };
+        let staged = self.folder.join(STAGED);
+        self.ask(|reply| Ask::Install {
+            update,
+            incoming,
+            staged,
+            reply,
+        })
+        .await
     }
 
     /// What a bundle is judged by, or why none is taken now.

@@ -27,6 +27,7 @@ use mec_api::package_management::NotificationType;
 use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 
+pub(crate) use arrival::hex;
 pub use arrival::{Arrival, CONTENT_MAX};
 pub use index::{ARRIVALS, OnboardedPackage, PACKAGES, Packages};
 pub use record::{Content, OwnImage, PackageId, Stage, StoredPackage};

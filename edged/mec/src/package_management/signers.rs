@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use edged_authority::write_durably;
 use edged_package::Trust;
 use mec_api::Problem;
 use ring::digest::{SHA256, digest};
@@ -14,7 +15,6 @@ use super::PackageManagement;
 use super::arrival::hex;
 use super::folder::disk;
 use crate::Platform;
-use crate::authority::write_durably;
 
 /// Certificates of signers at once: more would be a public key infrastructure, and that has one root.
 pub const SIGNERS: usize = 64;

@@ -54,7 +54,7 @@ impl Door {
         fs::copy(path("key.pub"), path("authorized_keys")).unwrap();
         let server = SshServer::bind(SshConfig {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
-            host_key: path("host_key"),
+            host_key: edged_ssh::HostKey::read_or_make(&path("host_key")).unwrap(),
             authorized_keys: path("authorized_keys"),
             commissioning: None,
         })
