@@ -144,7 +144,8 @@ impl Args {
 
 fn after_help() -> String {
     format!(
-        "Without a box: `package create` makes a signed package of an image, `package keygen` a key to sign with.\n\n\
+        "Without a box: `package create` makes a signed package of an image, `package keygen` a key to sign with.\n\
+         Judged here: `trust enrol` remembers who a box is, `trust verify` whether it still is, and what it booted.\n\n\
          The verbs, as this version of the box has them:\n\n{}",
         edged_console::help()
     )

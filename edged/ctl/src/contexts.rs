@@ -131,9 +131,14 @@ impl fmt::Display for Contexts {
 }
 
 fn path() -> Option<PathBuf> {
+    Some(folder()?.join("contexts.toml"))
+}
+
+/// Where edgectl keeps what it remembers.
+pub(crate) fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("XDG_CONFIG_HOME")
         .map(PathBuf::from)
         .filter(|folder| folder.is_absolute())
         .or_else(|| std::env::home_dir().map(|home| home.join(".config")))?;
-    Some(folder.join("edgectl/contexts.toml"))
+    Some(folder.join("edgectl"))
 }

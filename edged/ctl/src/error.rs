@@ -53,6 +53,10 @@ pub(crate) enum CtlError {
     Package(edged_package::PackageError),
     #[error("the box refused the verb; too many may be running on this connection")]
     Refused,
+    #[error("the box did not do it; it said why above")]
+    Failed(u8),
+    #[error("{0}")]
+    Trust(#[from] crate::trust::TrustError),
     #[error("the connection to the box was lost before the verb ended")]
     Lost,
     #[error("the connection failed: {0}")]

@@ -6,13 +6,15 @@
 //!
 //! It refuses to talk to a box whose key it does not know, to ask for a password, and to interpret a verb: the only
 //! thing it looks for is whether standard input is wanted, and whether a verb names a file on this machine. Packages are
-//! made and signed here ([`package`]), without a box.
+//! made and signed here ([`package`]), without a box. What a box proves of itself is judged here ([`trust`]), against what
+//! was remembered when it was enrolled ([`enrolled`]).
 //!
 //! One task carries input, the main one carries output; the process ends with the verb's exit code, or with 255 where
 //! there was no answer, as ssh does.
 
 mod args;
 mod contexts;
+mod enrolled;
 mod error;
 mod hosts;
 mod identity;
@@ -20,6 +22,7 @@ mod input;
 mod package;
 mod session;
 mod target;
+mod trust;
 
 use std::process::ExitCode;
 
@@ -29,6 +32,7 @@ use crate::args::{Args, ContextVerb};
 use crate::contexts::Contexts;
 use crate::error::CtlError;
 use crate::package::PackageVerb;
+use crate::trust::TrustVerb;
 
 /// What ssh ends with where the other side did not say anything.
 const NO_ANSWER: u8 = 255;
@@ -63,11 +67,23 @@ fn run(args: Args) -> Result<u8, CtlError> {
         };
     }
     let destination = args.destination(&Contexts::read()?)?;
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(CtlError::Runtime)?
-        .block_on(session::perform(&destination, args.words))
+        .map_err(CtlError::Runtime)?;
+    match TrustVerb::of(&args.words) {
+        Some(verb) => match runtime.block_on(verb.perform(&destination)) {
+            Ok(()) => Ok(0),
+            // The box answered, and its answer is not good enough, or it said itself why there is none.
+            Err(error @ CtlError::Trust(_)) => {
+                eprintln!("error: {error}");
+                Ok(FAILED)
+            }
+            Err(CtlError::Failed(code)) => Ok(code),
+            Err(error) => Err(error),
+        },
+        None => runtime.block_on(session::perform(&destination, args.words)),
+    }
 }
 
 fn change_contexts(verb: ContextVerb) -> Result<u8, CtlError> {

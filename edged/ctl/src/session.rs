@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use russh::client::{Config, Handle, connect};
 use russh::{ChannelMsg, Preferred, SshId, cipher, kex};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::args::Destination;
 use crate::error::CtlError;
@@ -37,6 +37,28 @@ const CIPHERS: &[cipher::Name] = &[
 
 /// Sends the words, carries the bytes, and returns the verb's exit code.
 pub(crate) async fn perform(destination: &Destination, words: Vec<String>) -> Result<u8, CtlError> {
+    let (out, err) = (tokio::io::stdout(), tokio::io::stderr());
+    carry(destination, words, out, err).await
+}
+
+/// What a verb answers; its complaints go to standard error.
+pub(crate) async fn ask(
+    destination: &Destination,
+    words: Vec<String>,
+) -> Result<Vec<u8>, CtlError> {
+    let mut out = Vec::new();
+    match carry(destination, words, &mut out, tokio::io::stderr()).await? {
+        0 => Ok(out),
+        code => Err(CtlError::Failed(code)),
+    }
+}
+
+async fn carry(
+    destination: &Destination,
+    words: Vec<String>,
+    mut out: impl AsyncWrite + Unpin,
+    mut err: impl AsyncWrite + Unpin,
+) -> Result<u8, CtlError> {
     let (line, input) = prepare(words).await?;
     let mut session = open(destination).await?;
     log_in(&mut session, destination).await?;
@@ -53,7 +75,6 @@ pub(crate) async fn perform(destination: &Destination, words: Vec<String>) -> Re
         }
         None => channel.eof().await?,
     }
-    let (mut out, mut err) = (tokio::io::stdout(), tokio::io::stderr());
     let mut code = None;
     while let Some(message) = channel.wait().await {
         match message {
