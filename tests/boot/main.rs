@@ -17,6 +17,7 @@ mod refusals;
 mod slots;
 mod trust;
 mod trusted;
+mod update;
 
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -25,7 +26,7 @@ use umec_tests::ground::Ground;
 use umec_tests::report::Report;
 
 fn main() -> ExitCode {
-    let report = Report::begin("boot", &["boot", "box", "refused"]);
+    let report = Report::begin("boot", &["boot", "box", "refused", "update"]);
     if let Err(error) = lanes(&report) {
         report.case("everything_that_a_box_is_made_of_is_built", || Err(error));
     }
@@ -37,14 +38,18 @@ fn lanes(report: &Report) -> anyhow::Result<()> {
         return Ok(());
     }
     let ground = Ground::build()?;
+    let bundles = update::Bundles::build(&ground)?;
     // From here on nothing that a box says leaves this machine.
     board_node::network::enclose()?;
     // A copy of the good box, switched off with its data sealed.
     let (give, take) = mpsc::channel();
     std::thread::scope(|scope| {
-        let ground = &ground;
+        let (ground, bundles) = (&ground, &bundles);
         scope.spawn(move || good::run(report, ground, &give));
-        scope.spawn(move || refusals::run(report, ground, &take));
+        scope.spawn(move || {
+            refusals::run(report, ground, &take);
+            update::run(report, ground, bundles);
+        });
     });
     Ok(())
 }

@@ -11,6 +11,7 @@ use board_forge::{Bind, Cache, DebianRoot, output, run};
 use board_image::disk::IMAGES;
 use board_image::pe::Pe;
 use board_keys::Keys;
+use edged_slot::{DiskFile, Slot, Slots};
 
 use super::BYPASSED;
 use super::disk::{self, Partition};
@@ -33,6 +34,20 @@ pub fn images(root: &DebianRoot, folder: &Folder) -> anyhow::Result<[Vec<u8>; 2]
         images.read(&format!("::{a}"))?,
         images.read(&format!("::{b}"))?,
     ])
+}
+
+/// Puts an image into both slots of a box that is switched off, as a box does.
+///
+/// # Errors
+/// The partition is not as the build lays it out.
+pub fn put_image(folder: &Folder, image: &[u8]) -> anyhow::Result<()> {
+    let offset = disk::offset(&folder.disk(), Partition::Esp)?;
+    let partition = DiskFile::open(&folder.disk(), offset)?;
+    let mut slots = Slots::open(&partition)?;
+    for slot in [Slot::A, Slot::B] {
+        slots.put(slot, u64::try_from(image.len())?, &mut &*image)?;
+    }
+    Ok(())
 }
 
 /// Every image on a box's boot partition: a box falls back from one to the other, so all are changed alike.
