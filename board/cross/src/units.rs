@@ -21,8 +21,11 @@ const CRATES: &[&str] = &[
     "edged-notify",
     "edged-package",
     "edged-protocol",
+    "edged-slot",
     "edged-ssh",
     "edged-store",
+    "edged-tpm",
+    "edged-update",
     "mec-api",
 ];
 
