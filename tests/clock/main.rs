@@ -3,51 +3,27 @@
 //! The real clock cannot be set in a test, so libfaketime moves the wall clock of every process of one node; the
 //! monotonic clock stays.
 
-use std::path::Path;
+mod certificates;
+mod clock;
 
 use anyhow::ensure;
 use board::client::until;
 use umec_tests::images;
 use umec_tests::lab::{Lab, SOON, fetch};
 
-/// Debian's libfaketime, for the architecture of the machine.
-const LIBRARY: &str = if cfg!(target_arch = "aarch64") {
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"
-} else {
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
-};
-
-fn jump(clock: &Path, to: &str) -> anyhow::Result<()> {
-    // Whole or not there: a half-written file would be a third clock.
-    let new = clock.with_extension("new");
-    std::fs::write(&new, to)?;
-    Ok(std::fs::rename(&new, clock)?)
-}
+use crate::clock::Clock;
 
 #[test]
 fn applications_outlive_ten_years_forth_and_back() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    // edged's user reads it too.
-    std::fs::set_permissions(
-        folder.path(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )?;
-    let clock = folder.path().join("clock");
-    jump(&clock, "+0")?;
-    let lab = Lab::start_with(|command| {
-        command
-            .env("LD_PRELOAD", LIBRARY)
-            .env("FAKETIME_TIMESTAMP_FILE", &clock)
-            .env("FAKETIME_NO_CACHE", "1")
-            .env("DONT_FAKE_MONOTONIC", "1");
-    })?;
+    let clock = Clock::new()?;
+    let lab = Lab::start_with(|command| clock.faked(command))?;
     let web = lab.image("web", |layout| {
         images::busybox(layout, "exec httpd -f -p 8080 -h /srv")
     })?;
     lab.run("before", &["--health-http", "8080/"], &web)?;
     let init = lab.init_of("before")?;
     for (name, to) in [("forth", "+3650d"), ("back", "-3650d"), ("home", "+0")] {
-        jump(&clock, to)?;
+        clock.jump(to)?;
         // Newer brokers measure by a clock that libfaketime moves as well, and close every connection: the node has to
         // be whole again by itself.
         until(SOON, || {

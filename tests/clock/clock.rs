@@ -1,0 +1,54 @@
+//! The wall clock of a node and of its clients.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// Debian's libfaketime, for the architecture of the machine.
+const LIBRARY: &str = if cfg!(target_arch = "aarch64") {
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"
+} else {
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+};
+
+/// A clock that whoever is told of it shares.
+pub struct Clock {
+    file: PathBuf,
+    _folder: TempDir,
+}
+
+impl Clock {
+    /// One that shows the real time.
+    pub fn new() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        // edged's user reads it too.
+        std::fs::set_permissions(
+            folder.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )?;
+        let clock = Self {
+            file: folder.path().join("clock"),
+            _folder: folder,
+        };
+        clock.jump("+0")?;
+        Ok(clock)
+    }
+
+    /// Away from the real time by this much.
+    pub fn jump(&self, to: &str) -> anyhow::Result<()> {
+        // Whole or not there: a half-written file would be a third clock.
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, to)?;
+        Ok(std::fs::rename(&new, &self.file)?)
+    }
+
+    /// Has a program, and whatever it starts, read this clock.
+    pub fn faked(&self, command: &mut Command) {
+        command
+            .env("LD_PRELOAD", LIBRARY)
+            .env("FAKETIME_TIMESTAMP_FILE", &self.file)
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("DONT_FAKE_MONOTONIC", "1");
+    }
+}
