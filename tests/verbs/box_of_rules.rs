@@ -164,7 +164,7 @@ impl Seeded {
     }
 }
 
-fn said(command: &mut Command, input: &str) -> anyhow::Result<Said> {
+pub fn said(command: &mut Command, input: &str) -> anyhow::Result<Said> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
