@@ -38,7 +38,7 @@ impl Images<'_> {
     }
 
     /// Scripts and lists of U-Boot's other boot methods, of the EFI shell, and a program without a signature.
-    pub fn plant_boot_methods(&self) -> anyhow::Result<()> {
+    pub fn plant_boot_methods(&self, program: &[u8]) -> anyhow::Result<()> {
         let echo = format!("echo {BYPASSED}\n");
         fs::write(self.folder.path.join("script"), &echo)?;
         let mut make = self.command("mkimage")?;
@@ -54,10 +54,15 @@ impl Images<'_> {
         self.plant("::/extlinux/extlinux.conf", list.as_bytes())?;
         self.plant("::/startup.nsh", echo.as_bytes())?;
         self.plant("::/uEnv.txt", format!("bootcmd={echo}").as_bytes())?;
+        self.plant("::/Image", program)?;
+        self.plant(REMOVABLE, program)
+    }
+
+    /// The first image without its signature.
+    pub fn program(&self) -> anyhow::Result<Vec<u8>> {
         let mut program = self.read(self.paths.first().context("there is no image")?)?;
         unsign(&mut program)?;
-        self.plant("::/Image", &program)?;
-        self.plant(REMOVABLE, &program)
+        Ok(program)
     }
 
     /// Writes U-Boot's file of variables anew: secure boot is off in it, its keys are somebody else's, and db has those of

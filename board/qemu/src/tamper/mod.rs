@@ -150,8 +150,11 @@ impl What {
                 section(".linux")?;
             }
             Self::BootMethod => {
-                images()?.plant_boot_methods()?;
+                let images = images()?;
+                let program = images.program()?;
+                // An image that is written anew gives back what its slot has beyond it: room for the program, twice.
                 section(".linux")?;
+                images.plant_boot_methods(&program)?;
             }
             Self::Variables => images()?.plant_keys(&parts.keys)?,
             Self::Credential => images()?.plant_beside("passwd.hashed-password.root.cred")?,
