@@ -10,7 +10,7 @@ use axum::{Extension, Json, Router};
 use mec_api::Problem;
 use serde::Deserialize;
 use serde_json::Value;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::ProblemDetails;
 use crate::{Caller, Mec, Platform};
@@ -25,6 +25,12 @@ pub(super) fn closed<P: Platform>(mec: Arc<Mec<P>>) -> Router {
         .with_state(mec)
 }
 
+/// A bundle, as `cargo board update` writes it.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code, reason = "says what the request is like")]
+pub(super) struct SignedBundle(Vec<u8>);
+
 /// How a bundle is taken.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -38,7 +44,7 @@ pub(super) struct InstallQuery {
 /// Which release runs, and how far an update has come
 ///
 /// Needs a token for everything; what `edgectl update status` shows.
-#[utoipa::path(get, path = "/api/v1/update", tag = "update", security(("OAuth2" = ["mec:all"])), responses(
+#[utoipa::path(get, path = "/api/v1/update", operation_id = "updateStatus", tag = "update", security(("OAuth2" = ["mec:all"])), responses(
     (status = 200, description = "What runs, what is under way, how the last update ended, and what to do.", body = Value),
     (status = 401, description = "No token, or none that counts.", body = ProblemDetails, content_type = "application/problem+json"),
     (status = 403, description = "An application's token.", body = ProblemDetails, content_type = "application/problem+json"),
@@ -55,9 +61,9 @@ async fn status<P: Platform>(
 ///
 /// Needs a token for everything. The answer comes when the image is written beside what runs; from then on the box tries
 /// it by itself, starts anew for that, and keeps it if it does as well as before.
-#[utoipa::path(post, path = "/api/v1/update", tag = "update", security(("OAuth2" = ["mec:all"])),
+#[utoipa::path(post, path = "/api/v1/update", operation_id = "installUpdate", tag = "update", security(("OAuth2" = ["mec:all"])),
     params(InstallQuery),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = SignedBundle, content_type = "application/octet-stream"),
     responses(
         (status = 202, description = "It is written and will be tried.", body = Value),
         (status = 400, description = "No bundle for this box: the detail says why.", body = ProblemDetails, content_type = "application/problem+json"),
@@ -82,7 +88,7 @@ async fn install<P: Platform>(
 /// Give up the update that is under way
 ///
 /// Needs a token for everything. What was confirmed is not taken back.
-#[utoipa::path(delete, path = "/api/v1/update", tag = "update", security(("OAuth2" = ["mec:all"])), responses(
+#[utoipa::path(delete, path = "/api/v1/update", operation_id = "rollBackUpdate", tag = "update", security(("OAuth2" = ["mec:all"])), responses(
     (status = 200, description = "It is given up; the box goes back to the release before by itself.", body = Value),
     (status = 401, description = "No token, or none that counts.", body = ProblemDetails, content_type = "application/problem+json"),
     (status = 403, description = "An application's token.", body = ProblemDetails, content_type = "application/problem+json"),
