@@ -2,18 +2,22 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyUsagePurpose, date_time_ymd,
-};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyUsagePurpose};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use time::OffsetDateTime;
+use time::macros::datetime;
 
 use crate::leaf::{self, serial};
 use crate::tls::{Issuing, Subject};
 use crate::{BACKDATED, Certificate, LIFE, Names, POINT, Purpose, Sign, write_durably};
 
+/// The root is good from before every box.
+const FIRST: OffsetDateTime = datetime!(2000-01-01 00:00 UTC);
+/// To the last day that X.509 has (RFC 5280, 4.1.2.5).
+const LAST: OffsetDateTime = datetime!(9999-12-31 00:00 UTC);
 /// The root's file.
 const ROOT: &str = "ca.pem";
 
@@ -110,23 +114,32 @@ impl Authority {
         public: &[u8; POINT],
         now: SystemTime,
     ) -> Result<Certificate, AuthorityError> {
-        self.issue_for(purpose, names, public, now, LIFE)
+        let from = now.checked_sub(BACKDATED).ok_or(AuthorityError::Clock)?;
+        let until = now.checked_add(LIFE).ok_or(AuthorityError::Clock)?;
+        self.issue_between(purpose, names, public, (from, until))
     }
 
-    /// As [`Authority::issue`], for another life.
+    /// A certificate that is good as long as the root, for whoever cannot be given another: not for whoever can.
     ///
     /// # Errors
     /// As [`Authority::issue`].
-    pub fn issue_for(
+    pub fn issue_for_good(
         &self,
         purpose: Purpose,
         names: &Names,
         public: &[u8; POINT],
-        now: SystemTime,
-        life: Duration,
     ) -> Result<Certificate, AuthorityError> {
-        let from = now.checked_sub(BACKDATED).ok_or(AuthorityError::Clock)?;
-        let until = now.checked_add(life).ok_or(AuthorityError::Clock)?;
+        let validity = (FIRST.into(), LAST.into());
+        self.issue_between(purpose, names, public, validity)
+    }
+
+    fn issue_between(
+        &self,
+        purpose: Purpose,
+        names: &Names,
+        public: &[u8; POINT],
+        (from, until): (SystemTime, SystemTime),
+    ) -> Result<Certificate, AuthorityError> {
         let params = leaf::params(purpose, names, (from, until))?;
         let root = root_params(&self.site)?;
         let issuer = Issuer::from_params(&root, issuing(&*self.key));
@@ -150,15 +163,15 @@ fn common_name(site: &str) -> String {
     format!("{site} edged authority")
 }
 
-/// Good from before every box to the last day that X.509 has (RFC 5280, 4.1.2.5): who keeps it keeps it.
+/// Who keeps it keeps it.
 fn root_params(site: &str) -> Result<CertificateParams, rcgen::Error> {
     let mut root = CertificateParams::default();
     root.distinguished_name
         .push(DnType::CommonName, common_name(site));
     root.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     root.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    root.not_before = date_time_ymd(2000, 1, 1);
-    root.not_after = date_time_ymd(9999, 12, 31);
+    root.not_before = FIRST;
+    root.not_after = LAST;
     root.serial_number = Some(serial()?);
     Ok(root)
 }

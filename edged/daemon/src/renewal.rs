@@ -1,5 +1,6 @@
 //! The broker's certificate. mosquitto reads files, so this one is a file, and is renewed while edged serves; whoever
-//! started the broker has it read the file again (SIGHUP), which drops nobody.
+//! started the broker has it read the file again (SIGHUP), which drops nobody. In our image nobody does that yet: there
+//! the broker has its certificate as a credential, which systemd freezes at its start, so it is made once, for good.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub struct BrokerCertificate {
     names: Names,
     public: [u8; POINT],
     path: PathBuf,
+    /// Whether the broker is never told of another one.
+    is_for_good: bool,
 }
 
 impl BrokerCertificate {
@@ -42,20 +45,24 @@ impl BrokerCertificate {
             names: prepare::names(config, addressing),
             public: key.public(),
             path: folder.join("server.pem"),
+            is_for_good: config.image.is_some(),
         })
     }
 
-    /// Whether one was written before, of whatever time.
+    /// Whether one of this authority was written before, of whatever time.
     pub fn is_there(&self) -> bool {
-        self.path.exists()
+        let chain = std::fs::read_to_string(&self.path);
+        chain.is_ok_and(|chain| chain.ends_with(&self.authority.root_pem()))
     }
 
     /// Writes one that is good from now on. May wait for the TPM.
     pub fn renew(&self, now: SystemTime) -> Result<Certificate, PrepareError> {
-        let purpose = Purpose::Server;
-        let made = self
-            .authority
-            .issue(purpose, &self.names, &self.public, now)?;
+        let (purpose, names, public) = (Purpose::Server, &self.names, &self.public);
+        let made = if self.is_for_good {
+            self.authority.issue_for_good(purpose, names, public)?
+        } else {
+            self.authority.issue(purpose, names, public, now)?
+        };
         let chain = made.pem() + &self.authority.root_pem();
         let path = self.path.clone();
         write_durably(&path, chain.as_bytes(), 0o644)
@@ -66,6 +73,9 @@ impl BrokerCertificate {
 
 /// Renews it at once, for what was written before may be of another year, and whenever it is not fresh.
 pub async fn keep(certificate: BrokerCertificate) {
+    if certificate.is_for_good && certificate.is_there() {
+        return;
+    }
     let certificate = Arc::new(certificate);
     let mut current: Option<Certificate> = None;
     loop {
