@@ -22,6 +22,7 @@ mod sample;
 mod scratch;
 mod shell;
 mod start;
+mod trust;
 mod unpack;
 mod usage;
 
@@ -56,6 +57,8 @@ pub enum Name {
     Boot,
     /// What a box in QEMU writes to its disk at rest.
     Flash,
+    /// Quotes, secrets and signatures of a TPM.
+    Trust,
 }
 
 impl Name {
@@ -176,6 +179,7 @@ fn measure(name: Name, means: &Means) -> anyhow::Result<Vec<Measure>> {
         Name::Mec => return mec::measures(means),
         Name::Boot => return boot::measures(means),
         Name::Flash => boot::flash::measure(means),
+        Name::Trust => trust::measure(means),
     };
     one.map(|measure| vec![measure])
 }
@@ -183,7 +187,11 @@ fn measure(name: Name, means: &Means) -> anyhow::Result<Vec<Measure>> {
 /// Programs as they ship but for the slow link, the resolver as a program of its own, and bare handlers.
 fn build() -> anyhow::Result<PathBuf> {
     let programs = workspace::build(workspace::Profile::Release)?;
-    for (package, example) in [("edged-dns", dns::SERVER), ("board", mec::SERVER)] {
+    for (package, example) in [
+        ("edged-dns", dns::SERVER),
+        ("board", mec::SERVER),
+        trust::ASKER,
+    ] {
         let mut command = workspace::cargo();
         command.args(["build", "--release", "--package", package]);
         command.args(["--example", example]);
