@@ -57,6 +57,8 @@ pub enum Name {
     Boot,
     /// What a box in QEMU writes to its disk at rest.
     Flash,
+    /// An update of a box in QEMU, and its way back.
+    Update,
     /// Quotes, secrets and signatures of a TPM.
     Trust,
 }
@@ -64,7 +66,7 @@ pub enum Name {
 impl Name {
     /// Whether it measures boxes alone, which have programs of their own.
     fn is_of_boxes(self) -> bool {
-        matches!(self, Self::Boot | Self::Flash)
+        matches!(self, Self::Boot | Self::Flash | Self::Update)
     }
 }
 
@@ -179,6 +181,7 @@ fn measure(name: Name, means: &Means) -> anyhow::Result<Vec<Measure>> {
         Name::Mec => return mec::measures(means),
         Name::Boot => return boot::measures(means),
         Name::Flash => boot::flash::measure(means),
+        Name::Update => boot::update::measure(means),
         Name::Trust => trust::measure(means),
     };
     one.map(|measure| vec![measure])

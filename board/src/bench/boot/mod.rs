@@ -9,6 +9,7 @@ pub mod flash;
 mod machine;
 mod ours;
 mod page;
+pub mod update;
 
 use std::time::Duration;
 

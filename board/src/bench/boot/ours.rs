@@ -26,7 +26,8 @@ pub struct Deployed {
     parts: Parts,
     folder: Folder,
     changes: Changes,
-    here: u16,
+    /// Where its page is.
+    pub here: u16,
     /// Seconds that its very first start took.
     pub first: f64,
 }
@@ -82,6 +83,17 @@ impl Deployed {
         Ok(Boot { moments, memory })
     }
 
+    /// A copy of the box that may be changed, and how it is started: it starts again by itself after a reset.
+    pub fn copy(&self) -> anyhow::Result<(Folder, Changes)> {
+        let copy = Folder::open(None)?;
+        self.folder.copy_to(&copy)?;
+        let changes = Changes {
+            once: false,
+            ..self.changes.clone()
+        };
+        Ok((copy, changes))
+    }
+
     /// One power-on that is looked at from its first page on.
     pub fn rest<T>(
         &self,
@@ -106,7 +118,7 @@ impl Deployed {
 }
 
 /// A box that serves, and when it was switched on.
-fn start<'a>(
+pub fn start<'a>(
     root: &DebianRoot,
     folder: &'a Folder,
     changes: &Changes,
