@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
+use board::line::Line;
 use board::process;
 use serde_json::{Value, json};
 use umec_tests::images;
@@ -104,6 +105,11 @@ impl Seeded {
 
     pub fn end(self) -> anyhow::Result<()> {
         self.0.node.stop()
+    }
+
+    /// Where it answers.
+    pub fn line(&self) -> &Line {
+        &self.0.node.line
     }
 
     /// A verb with `edgectl`, without input.
