@@ -119,10 +119,19 @@ fn request(number: u64, trial: u64, words: &'static str) -> Request {
     }
 }
 
-/// Gives the box a bundle; it is taken.
+/// Gives the box a bundle; it is taken. A box that has just started looks at its slots first, and says so.
 fn install(guest: &Guest, bundle: &Path) -> anyhow::Result<()> {
     let door = guest.door()?;
-    door.told(&["update", "install"], Some(bundle)).map(drop)
+    until(BOOT, || {
+        let answer = door.say(&["update", "install"], Some(bundle))?;
+        let said = String::from_utf8_lossy(&answer.stderr);
+        let later = said.contains("try again in a moment");
+        ensure!(
+            later || answer.status.success(),
+            "it refuses the bundle: {said}"
+        );
+        Ok((!later).then_some(()))
+    })
 }
 
 /// How many lines of the console have these words, from line `after` on.
