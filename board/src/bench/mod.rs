@@ -194,6 +194,7 @@ fn build() -> anyhow::Result<PathBuf> {
         ("edged-dns", dns::SERVER),
         ("board", mec::SERVER),
         trust::ASKER,
+        trust::VERIFIER,
     ] {
         let mut command = workspace::cargo();
         command.args(["build", "--release", "--package", package]);

@@ -19,6 +19,10 @@ use crate::process;
 
 /// Package and example that asks as edged does.
 pub const ASKER: (&str, &str) = ("edged-trust", "ask");
+/// Package and example that verifies an image's signature as edged does.
+pub const VERIFIER: (&str, &str) = ("edged-signature", "verify");
+/// Signatures that are verified.
+const SIGNATURES: u32 = 1000;
 /// Blocks of questions, by turns.
 const ROUNDS: u32 = 10;
 /// Questions of a block.
@@ -210,8 +214,14 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
         let row = Row::of(format!("{}: {name}", question.name), "ms", &theirs);
         rows.push(row.beside(ours.median()));
     }
+    let mut verify = Command::new(means.programs.join("examples").join(VERIFIER.1));
+    let verified: Samples = numbers(verify.arg(SIGNATURES.to_string()))?
+        .into_iter()
+        .collect();
+    let name = "an image's signature verified, beyond fetching and hashing";
+    rows.push(Row::of(name, "ms", &verified));
     Ok(Measure {
-        work: "a software TPM is asked".to_owned(),
+        work: "a software TPM is asked, an image is verified".to_owned(),
         aim: "none yet; beside tpm2-tools".to_owned(),
         rows,
         notes: vec![
@@ -255,7 +265,12 @@ fn ask(asker: &PathBuf, place: &str, objects: &Path, what: &str) -> anyhow::Resu
         .arg(place)
         .arg(objects)
         .args([what, &BLOCK.to_string()]);
-    let text = process::output(&mut command)?;
+    numbers(&mut command)
+}
+
+/// What a program writes, a number a line.
+fn numbers(command: &mut Command) -> anyhow::Result<Vec<f64>> {
+    let text = process::output(command)?;
     let numbers = text.lines().map(str::parse);
     numbers
         .collect::<Result<_, _>>()
