@@ -6,6 +6,7 @@
 //! that was tampered with. That is no order that a test harness knows, so this target has its own ([`umec_tests::report`]).
 
 mod application;
+mod bundles;
 mod commission;
 mod console;
 mod good;

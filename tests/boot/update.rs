@@ -13,6 +13,7 @@ use board_qemu::tamper::{images, put_image};
 use board_qemu::{BOOT, Changes, Folder, Guest, Heard};
 use serde_json::Value;
 
+use crate::bundles;
 use crate::good::boot;
 use crate::trust;
 use umec_tests::case;
@@ -85,6 +86,14 @@ fn lane(report: &Report, ground: &Ground, bundles: &Bundles) -> anyhow::Result<(
     folder.furnish(&ground.parts)?;
     let guest = boot(ground, &folder, &Changes::default())?;
     guest.commission(&ground.parts.commissioning)?;
+    case!(
+        report,
+        bundles::a_bad_bundle_is_refused_before_a_byte_reaches_a_slot(
+            &guest,
+            ground,
+            &bundles.good
+        )
+    );
     case!(
         report,
         an_update_whose_kernel_panics_is_given_up_after_three_trials(&guest, bundles)

@@ -39,6 +39,8 @@ const INCOMING: &str = "incoming";
 const STAGED: &str = "staged";
 /// What comes by SFTP.
 const UPLOADED: &str = "uploaded";
+/// How long a bundle waits for that: umec-slot is started by systemd, and verifies nothing for it.
+const LOOKED: Duration = Duration::from_secs(20);
 /// The kernel's name of this start.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Questions that wait for the keeper: verbs are few.
@@ -159,7 +161,7 @@ impl Updates {
                 drop(input);
                 let parts = self.here()?;
                 let _alone = parts.taking.try_lock().map_err(|_| error::busy())?;
-                let here = parts.judge(no_way_back)?;
+                let here = parts.judge(no_way_back).await?;
                 let from = parts.folder.join(UPLOADED);
                 let incoming = parts.folder.join(INCOMING);
                 let manifest = intake::adopt(&from, &incoming, &here, progress).await?;
@@ -177,7 +179,7 @@ impl Updates {
     ) -> Result<UpdateView, PlatformError> {
         let parts = self.here()?;
         let _alone = parts.taking.try_lock().map_err(|_| error::busy())?;
-        let here = parts.judge(no_way_back)?;
+        let here = parts.judge(no_way_back).await?;
         // An upload that nobody installed makes room.
         let _ = std::fs::remove_file(parts.folder.join(UPLOADED));
         let incoming = parts.folder.join(INCOMING);
@@ -256,8 +258,12 @@ impl Parts {
     }
 
     /// What a bundle is judged by, or why none is taken now.
-    fn judge(&self, no_way_back: bool) -> Result<Here, PlatformError> {
-        let seen = self.seen.borrow();
+    async fn judge(&self, no_way_back: bool) -> Result<Here, PlatformError> {
+        // A box that has just started looks at its slots first.
+        let mut seen = self.seen.clone();
+        let looked = seen.wait_for(|seen| seen.slots.is_some());
+        let _ = tokio::time::timeout(LOOKED, looked).await;
+        let seen = self.seen.borrow().clone();
         let State::Idle { last } = &seen.state else {
             return Err(error::under_way(&seen.state));
         };
