@@ -117,6 +117,8 @@ impl Bench {
         let seed = folder.path().join("seed.json");
         std::fs::write(&seed, seeded().to_string())?;
         let lab = Lab::start_with(|command| {
+            // With its keys in files, so that a test can sign as the node does.
+            command.args(["--tpm", "none"]);
             command.args(["--prefix", prefix]).arg("--seed").arg(&seed);
         })?;
         let image = lab.image("web", web)?;

@@ -7,7 +7,10 @@ use anyhow::{Context, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING as ES256, EcdsaKeyPair, KeyPair};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING as ES256, EcdsaKeyPair, KeyPair,
+    UnparsedPublicKey,
+};
 use ring::{hmac, rand};
 use serde_json::{Value, json};
 
@@ -21,7 +24,9 @@ const STEP: usize = 9;
 /// The node's own key, as only somebody on the node has it.
 fn own_key(bench: &Bench) -> anyhow::Result<EcdsaKeyPair> {
     let path = bench.lab.node.line.dir.join("state/edged/token.key");
-    let der = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    let pem = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = base64::engine::general_purpose::STANDARD.decode(body)?;
     EcdsaKeyPair::from_pkcs8(&ES256, &der, &SystemRandom::new())
         .map_err(|error| anyhow::anyhow!("{error}"))
 }
@@ -46,6 +51,55 @@ fn signed(key: &EcdsaKeyPair, claims: &Value) -> anyhow::Result<String> {
     let signature = key.sign(&rand::SystemRandom::new(), text.as_bytes());
     let signature = signature.ok().context("not signed")?;
     Ok(format!("{text}.{}", BASE64.encode(signature)))
+}
+
+#[test]
+fn anybody_verifies_what_a_token_says_of_an_application() -> anyhow::Result<()> {
+    let bench = Bench::start()?;
+    let answer = Request::new("GET", "/api/v1/trust/keys").send(&bench.authority)?;
+    let set = answer.expect(200)?;
+    let set: Value = serde_json::from_slice(&set.body)?;
+    let key = set.pointer("/keys/0").context("no key")?;
+    let part = |name: &str| -> anyhow::Result<Vec<u8>> {
+        let text = key.get(name).and_then(Value::as_str).context("no part")?;
+        Ok(BASE64.decode(text)?)
+    };
+    let point = [vec![4], part("x")?, part("y")?].concat();
+    let form = format!(
+        "grant_type=client_credentials&client_id={}&client_secret={}",
+        bench.one.id,
+        bench.secret()?
+    );
+    let mut asked =
+        Request::new("POST", "/token").header("Content-Type", "application/x-www-form-urlencoded");
+    asked.body = form.into_bytes();
+    let answer = asked.send(&bench.authority)?.expect(200)?;
+    let answer: Value = serde_json::from_slice(&answer.body)?;
+    let token = answer.get("access_token").and_then(Value::as_str);
+    let token = token.context("no token")?;
+    let (signed, signature) = token.rsplit_once('.').context("no signature")?;
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+        .verify(signed.as_bytes(), &BASE64.decode(signature)?)
+        .map_err(|_| anyhow::anyhow!("the published key did not sign it"))?;
+    let said = claims(token)?;
+    ensure!(said.get("keys") == Some(&json!("software")), "{said}");
+    ensure!(said.get("box").is_none(), "{said}");
+    let shown = bench.lab.inspect("one")?;
+    let pinned = shown.pointer("/pinned/manifest");
+    let app = json!({"instance": bench.one.id, "image": pinned.context("no digest")?});
+    ensure!(said.get("app") == Some(&app), "{said} for {shown}");
+
+    // Without a TPM there is nothing to prove, and that is what the box says.
+    let ask = |nonce: &str, token: &str| {
+        let asked = Request::new("POST", "/api/v1/trust/quote").json(&json!({ "nonce": nonce }));
+        asked.bearer(token).send(&bench.authority)
+    };
+    ask(&"0f".repeat(16), token)?.expect(501)?;
+    ask("0f", token)?.expect(400)?;
+    ask(&"0f".repeat(16), "forged")?.expect(401)?;
+    let status = Request::new("GET", "/api/v1/trust/status");
+    status.bearer(token).send(&bench.authority)?.expect(403)?;
+    Ok(())
 }
 
 /// The claims of a token.
