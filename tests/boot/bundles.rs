@@ -120,7 +120,7 @@ pub fn a_bad_bundle_is_refused_before_a_byte_reaches_a_slot(
             "only a newer one is taken",
         ),
         (
-            apart.with(|manifest| manifest.board = "rpi4".to_owned(), ours)?,
+            apart.with(|manifest| manifest.board = String::from("rpi4"), ours)?,
             "is for the board rpi4",
         ),
         (

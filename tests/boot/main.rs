@@ -9,6 +9,7 @@ mod application;
 mod bundles;
 mod commission;
 mod console;
+mod full;
 mod good;
 mod outside;
 mod ports;

@@ -14,6 +14,7 @@ use board_qemu::{BOOT, Changes, Folder, Guest, Heard};
 use serde_json::Value;
 
 use crate::bundles;
+use crate::full;
 use crate::good::boot;
 use crate::trust;
 use umec_tests::case;
@@ -115,6 +116,14 @@ fn lane(report: &Report, ground: &Ground, bundles: &Bundles) -> anyhow::Result<(
     case!(
         report,
         an_updated_box_refuses_an_older_signed_image_by_its_number(ground, bundles, &folder)
+    );
+    drop(folder);
+    case!(
+        report,
+        full::a_box_whose_data_partition_is_full_goes_on_and_makes_room_for_an_update(
+            ground,
+            &bundles.good
+        )
     );
     Ok(())
 }

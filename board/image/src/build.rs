@@ -12,7 +12,7 @@ use board_keys::{Keys, Name};
 
 use crate::authenticode::Signatory;
 use crate::board::Board;
-use crate::disk::Disk;
+use crate::disk::{DATA, Disk};
 use crate::golden::{self, Chain, Golden};
 use crate::pcr::Event;
 use crate::rpi::Card;
@@ -114,9 +114,17 @@ impl Image {
     /// # Errors
     /// The file cannot be written.
     pub fn write_disk(&self, to: &Path) -> anyhow::Result<()> {
+        self.write_disk_with(to, DATA)
+    }
+
+    /// The same with so many bytes for data, whole MiB; a card has what its board says.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn write_disk_with(&self, to: &Path, data: u64) -> anyhow::Result<()> {
         let uki = fs::read(&self.uki)?;
         match &self.medium {
-            Medium::Disk => Disk::default().write(&self.tools, to, &uki),
+            Medium::Disk => Disk::with_data(data).write(&self.tools, to, &uki),
             Medium::Card(card) => card.write(&self.tools, to, &uki),
         }
         .with_context(|| format!("cannot write the image to {}", to.display()))

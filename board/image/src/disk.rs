@@ -23,7 +23,7 @@ pub const SLOT: u64 = 96 * MIB;
 /// Two images, and 8 MiB for the FAT itself, EFI variables and what a stopped update left.
 const BOOT: u64 = 2 * SLOT + 8 * MIB;
 /// Applications and their images. The file is sparse: what is not written takes no space.
-const DATA: u64 = 4096 * MIB;
+pub const DATA: u64 = 4096 * MIB;
 
 /// The types of partitions (UEFI and the Discoverable Partitions Specification), and the names of ours. The names are
 /// the same in every image: two builds are the same bits, and the boot entries can name the partition.
@@ -65,7 +65,14 @@ pub struct Disk {
 
 impl Default for Disk {
     fn default() -> Self {
-        let (boot, data) = (BOOT / SECTOR, DATA / SECTOR);
+        Self::with_data(DATA)
+    }
+}
+
+impl Disk {
+    /// With so many bytes for data, whole MiB.
+    pub fn with_data(data: u64) -> Self {
+        let (boot, data) = (BOOT / SECTOR, data / SECTOR);
         let after = FIRST + boot;
         Self {
             // As much behind the last partition as before the first: the second table is there.
@@ -88,9 +95,7 @@ impl Default for Disk {
             ],
         }
     }
-}
 
-impl Disk {
     /// What U-Boot measures of the table: its header, the number of partitions, and their entries.
     pub fn measured(&self) -> Vec<u8> {
         let entries = self.entries();

@@ -1,0 +1,99 @@
+//! A box whose data partition is full.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use board::client::until;
+use board::image::{Image, maker};
+use board_qemu::{Changes, Door, Folder};
+use umec_tests::ground::{Ground, IMAGE};
+
+use crate::good::boot;
+
+/// Bytes of the partition: what a box needs, an image or two, and not much to fill.
+const DATA: u64 = 256 << 20;
+/// Images that fill it, MiB: each is loaded as often as there is room, at most [`TIMES`] times.
+const SIZES: [u64; 5] = [48, 16, 4, 1, 0];
+const TIMES: u32 = 8;
+/// Bytes of the smallest one's layer.
+const LEAST: u64 = 64 << 10;
+/// Until everything is back after a start.
+const BACK: Duration = Duration::from_secs(90);
+
+/// Nothing is lost and nothing hangs: it says what it has no room for, starts again after a cut of its power, and takes an
+/// update once there is room.
+pub fn a_box_whose_data_partition_is_full_goes_on_and_makes_room_for_an_update(
+    ground: &Ground,
+    bundle: &Path,
+) -> anyhow::Result<()> {
+    let folder = Folder::open(None)?;
+    ground.parts.image.write_disk_with(&folder.disk(), DATA)?;
+    folder.furnish(&ground.parts)?;
+    let guest = boot(ground, &folder, &Changes::default())?;
+    guest.commission(&ground.parts.commissioning)?;
+    let door = guest.door()?;
+    let key = maker(&ground.archive);
+    door.told(&["trust", "keys", "add", "maker"], Some(&key))?;
+    door.told(&["load"], Some(&ground.archive))?;
+    let words = ["run", "--name", "page", "--health-http", "8080/index.html"];
+    door.told(&[&words[..], &[IMAGE]].concat(), None)?;
+    let fillers = fill(ground, &door)?;
+    let answer = door.say(&["update", "install"], Some(bundle))?;
+    let why = String::from_utf8_lossy(&answer.stderr).into_owned();
+    ensure!(
+        !answer.status.success() && why.contains("room"),
+        "an update finds room on a full partition: {why}"
+    );
+    guest.machine.cut()?;
+    let guest = boot(ground, &folder, &Changes::default())?;
+    let door = guest.door()?;
+    until(BACK, || {
+        let shown = door.told(&["ps"], None)?;
+        ensure!(shown.contains("ready"), "{shown}");
+        Ok(Some(()))
+    })
+    .context("a full box does not start its application again")?;
+    for name in &fillers {
+        door.told(&["rmi", name], None)?;
+    }
+    door.told(&["update", "install"], Some(bundle))?;
+    guest.machine.cut()
+}
+
+/// Loads images until nothing fits; their names.
+fn fill(ground: &Ground, door: &Door) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for size in SIZES {
+        for number in 1..=TIMES {
+            let name = format!("umec-test/filler-{size}:{number}");
+            let archive = filler(ground, &name, (size << 20).max(LEAST))?;
+            let key = format!("filler-{size}-{number}");
+            let known = door.say(&["trust", "keys", "add", &key], Some(&maker(&archive)))?;
+            let loaded = door.say(&["load"], Some(&archive))?;
+            std::fs::remove_file(&archive)?;
+            if !known.status.success() || !loaded.status.success() {
+                break;
+            }
+            names.push(name);
+        }
+    }
+    ensure!(!names.is_empty(), "not one image fits");
+    Ok(names)
+}
+
+/// An image of one layer that no compression makes smaller.
+fn filler(ground: &Ground, name: &str, size: u64) -> anyhow::Result<PathBuf> {
+    let folder = ground.folder.path().join("filler");
+    let tree = folder.join("tree");
+    std::fs::create_dir_all(&tree)?;
+    let mut random = std::io::Read::take(std::fs::File::open("/dev/urandom")?, size);
+    let mut file = std::fs::File::create(tree.join("filler"))?;
+    std::io::copy(&mut random, &mut file)?;
+    let image = Image::new(&folder.join("layout"), "1")?;
+    image.insert(&tree, "/")?;
+    image.configure(&["--architecture=arm64"])?;
+    let archive = folder.join("filler.tar");
+    image.signed_archive(&archive, name)?;
+    Ok(archive)
+}
