@@ -8,12 +8,21 @@ use edged_update::{Refusal, State};
 
 use super::keeper::Seen;
 
-pub(super) fn off(why: &str) -> PlatformError {
+/// What a machine says whose software comes another way.
+pub(super) const ELSEWHERE: &str =
+    "there is nothing to update here: this machine did not boot an image of ours";
+
+pub(super) fn elsewhere() -> PlatformError {
+    PlatformError::new(ErrorKind::Unavailable, ELSEWHERE)
+        .with_hint("update this machine as it was installed")
+}
+
+pub(super) fn broken(why: &str) -> PlatformError {
     PlatformError::new(
         ErrorKind::Unavailable,
-        format!("there is nothing to update here: {why}"),
+        format!("nothing can be updated: {why}"),
     )
-    .with_hint("update this machine as it was installed")
+    .with_hint("mend that, and reboot")
 }
 
 pub(super) fn ending() -> PlatformError {

@@ -57,7 +57,16 @@ struct Build {
 
 /// Updates of this box. Cloning shares them.
 #[derive(Debug, Clone)]
-pub struct Updates(Result<Arc<Parts>, Arc<str>>);
+pub struct Updates(Result<Arc<Parts>, Off>);
+
+/// Why there are no updates.
+#[derive(Debug, Clone)]
+enum Off {
+    /// The machine's software comes another way.
+    Elsewhere,
+    /// They should be there.
+    Broken(Arc<str>),
+}
 
 #[derive(Debug)]
 struct Parts {
@@ -86,19 +95,21 @@ impl Updates {
                 background.spawn(keeper.run());
                 Self(Ok(Arc::new(parts)))
             }
-            Err(why) => {
-                tracing::info!("no updates: {why}");
-                Self(Err(why.into()))
+            Err(off) => {
+                if let Off::Broken(why) = &off {
+                    tracing::error!("no updates: {why}");
+                }
+                Self(Err(off))
             }
         }
     }
 
-    fn parts(config: &Config, reader: Reader, database: u32) -> Result<(Parts, Keeper), String> {
+    fn parts(config: &Config, reader: Reader, database: u32) -> Result<(Parts, Keeper), Off> {
         let (Some(options), Some(image)) = (&config.update, &config.image) else {
-            return Err("this machine did not boot an image of ours: its software comes the way it was installed".to_owned());
+            return Err(Off::Elsewhere);
         };
         let failed = |path: &Path, error: &dyn std::fmt::Display| {
-            format!("{} cannot be used: {error}", path.display())
+            Off::Broken(format!("{} cannot be used: {error}", path.display()).into())
         };
         let build = std::fs::read(&image.build)
             .map_err(|error| failed(&image.build, &error))
@@ -129,12 +140,16 @@ impl Updates {
     pub fn status(&self) -> UpdateView {
         match &self.0 {
             Ok(parts) => view::of(&parts.seen.borrow(), &parts.running()),
-            Err(why) => view::off(why),
+            Err(Off::Elsewhere) => view::elsewhere(),
+            Err(Off::Broken(why)) => view::broken(why),
         }
     }
 
     fn here(&self) -> Result<&Parts, PlatformError> {
-        self.0.as_deref().map_err(|why| error::off(why))
+        self.0.as_deref().map_err(|off| match off {
+            Off::Elsewhere => error::elsewhere(),
+            Off::Broken(why) => error::broken(why),
+        })
     }
 
     /// Takes a bundle; returns when it is written and will be tried.

@@ -1,11 +1,16 @@
 //! The line to umec-slot: made for each question, as it ends when nobody asks.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use edged_protocol::client::Client;
 use edged_protocol::slot::{Command, Reply, Slot as Place, Slots as Looked};
 use edged_update::{Release, Slot, Slots};
 use serde::de::IgnoredAny;
+
+/// Longest wait for how the slots stand: it is read from one directory, and the program is started for it. (Whatever
+/// else is asked may take minutes: the client has its own bound.)
+const LOOK: Duration = Duration::from_secs(30);
 
 /// Why something was not done.
 #[derive(Debug)]
@@ -23,7 +28,8 @@ pub(super) struct SlotLine(pub PathBuf);
 impl SlotLine {
     /// How the slots stand.
     pub async fn look(&self) -> Result<Looked, SlotError> {
-        match self.ask(Command::Look {}).await? {
+        let asked = tokio::time::timeout(LOOK, self.ask(Command::Look {})).await;
+        match asked.map_err(|_| SlotError::Away("umec-slot does not answer".to_owned()))?? {
             Reply::Looked(slots) => Ok(slots),
             other => Err(unexpected(&other)),
         }

@@ -4,23 +4,27 @@ use edged_console::{EndedView, Finding, FindingState, ReleaseView, UpdateView};
 use edged_protocol::slot::{Slot, Slots};
 use edged_update::{Last, Outcome, State, Update};
 
+use super::error::ELSEWHERE;
 use super::keeper::Seen;
 
 /// A machine whose software comes another way.
-pub(super) fn off(why: &str) -> UpdateView {
+pub(super) fn elsewhere() -> UpdateView {
+    let finding = Finding::new("updates", FindingState::Off, ELSEWHERE);
+    off(finding.todo("update this machine as it was installed"))
+}
+
+/// A box that cannot be updated, and should be.
+pub(super) fn broken(why: &str) -> UpdateView {
+    off(Finding::new("updates", FindingState::Failed, why).todo("mend that, and reboot"))
+}
+
+fn off(finding: Finding) -> UpdateView {
     UpdateView {
         running: None,
         state: "off".to_owned(),
         update: None,
         last: None,
-        findings: vec![
-            Finding::new(
-                "updates",
-                FindingState::Off,
-                format!("there is nothing to update here: {why}"),
-            )
-            .todo("update this machine as it was installed"),
-        ],
+        findings: vec![finding],
     }
 }
 
@@ -226,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_machine_of_others_says_that_there_is_nothing_to_update() {
-        let view = off("it is Debian");
+        let view = elsewhere();
         assert_eq!(view.state, "off");
         assert!(view.findings[0].means.contains("nothing to update"));
     }
