@@ -3,19 +3,21 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use edged_authority::{POINT, SIGNATURE, Sign, SignError};
 use edged_evidence::pcr::Value;
+use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use tokio::sync::oneshot;
 
 use crate::{Purpose, Settings, Tpm, TrustError};
 
 /// Questions that wait: a TPM answers some hundred a second at most, and whoever comes later is told so at once.
 const QUEUE: usize = 64;
-/// How long a connection is kept without a question. A software TPM talks to one process at a time, and `edged token` is
-/// another one.
+/// How long a connection is kept without a question: `edged token` is another process, and waits for its turn.
 const IDLE: Duration = Duration::from_millis(100);
+/// How long it is kept at most, for the same reason: what is asked all the time would never let go.
+const HOLD: Duration = Duration::from_secs(2);
 
 /// A question; whether it was answered well.
 type Job = Box<dyn FnOnce(&mut Tpm) -> bool + Send>;
@@ -107,21 +109,22 @@ impl fmt::Debug for Keeper {
 }
 
 fn keep(mut tpm: Tpm, jobs: &Receiver<Job>) {
+    let mut since = Instant::now();
     loop {
         let job = match jobs.recv_timeout(IDLE) {
             Ok(job) => job,
             Err(RecvTimeoutError::Timeout) => {
                 tpm.release();
-                match jobs.recv() {
-                    Ok(job) => job,
-                    Err(_) => return,
-                }
+                let Ok(job) = jobs.recv() else { return };
+                since = Instant::now();
+                job
             }
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        if !job(&mut tpm) {
-            // The connection may be broken, or something still loaded: the next question begins anew.
+        if !job(&mut tpm) || since.elapsed() > HOLD {
+            // After a failure the connection may be broken, or something still loaded: the next question begins anew.
             tpm.release();
+            since = Instant::now();
         }
     }
 }
@@ -141,11 +144,18 @@ impl Sign for TpmKey {
 
     fn sign(&self, message: &[u8]) -> Result<[u8; SIGNATURE], SignError> {
         let (purpose, digest) = (self.purpose, Value::of(message).0);
-        self.keeper
-            .ask(move |tpm| tpm.sign(purpose, digest))
-            .map_err(|error| SignError {
-                key: purpose.name().to_owned(),
-                reason: error.to_string(),
-            })
+        let sign = || self.keeper.ask(move |tpm| tpm.sign(purpose, digest));
+        let failed = |reason: String| SignError {
+            key: purpose.name().to_owned(),
+            reason,
+        };
+        // Once more on a new connection: the TPM may have lost its power, or its program was started again.
+        let signature = sign().or_else(|_| sign());
+        let signature = signature.map_err(|error| failed(error.to_string()))?;
+        // A TPM that answers with another key's signature must not make a certificate that nobody believes.
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.public)
+            .verify(message, &signature)
+            .map_err(|_| failed("the TPM signed with another key".to_owned()))?;
+        Ok(signature)
     }
 }

@@ -1,6 +1,7 @@
 //! One TPM, asked by one thread.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use edged_authority::{POINT, SIGNATURE};
@@ -98,6 +99,9 @@ struct Open {
     context: Context,
     /// The key that was used last, still loaded: most signatures are by the same one.
     hot: Option<(Purpose, KeyHandle)>,
+    /// Nobody else of this box is connected as long as this is there. Without a resource manager two would flush each
+    /// other's keys, and sign with them. Goes last.
+    _alone: File,
 }
 
 impl Tpm {
@@ -333,14 +337,29 @@ impl Tpm {
         self.settings.folder.join(format!("{name}.blob"))
     }
 
+    /// Waits until no other process of this box is connected; a killed one is not.
+    fn alone(&self) -> Result<File, TrustError> {
+        let path = self.settings.folder.join("lock");
+        std::fs::create_dir_all(&self.settings.folder)
+            .and_then(|()| File::create(&path))
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(|error| TrustError::File {
+                path,
+                reason: error.to_string(),
+            })
+    }
+
     /// The connection, made where there is none.
     fn context(&mut self) -> Result<&mut Context, TrustError> {
-        let open = match self.open.take() {
-            Some(open) => open,
-            None => Open {
+        let open = if let Some(open) = self.open.take() {
+            open
+        } else {
+            let alone = self.alone()?;
+            Open {
                 context: connect(&self.settings.place)?,
                 hot: None,
-            },
+                _alone: alone,
+            }
         };
         Ok(&mut self.open.insert(open).context)
     }

@@ -93,6 +93,7 @@ fn secrets_unseal_after_a_signed_update_and_not_after_an_unsigned_change() {
     let key = tpm.public(Purpose::Tls).unwrap();
 
     // Release 2 is signed: the same key, the same secret.
+    drop(tpm);
     let second = signer.image(boot(&mut swtpm, b"release 2"));
     let mut tpm = swtpm.tpm(Some(second));
     assert_eq!(tpm.unseal("secret").unwrap().unwrap(), b"of this box");
@@ -100,6 +101,7 @@ fn secrets_unseal_after_a_signed_update_and_not_after_an_unsigned_change() {
     tpm.sign(Purpose::Tls, [0; 32]).unwrap();
 
     // Nobody signed for this one: the signatures are release 2's.
+    drop(tpm);
     boot(&mut swtpm, b"somebody's image");
     let old = Guard::read(&signer.path("key.pub"), &signer.path("signatures")).unwrap();
     let mut tpm = swtpm.tpm(Some(old));
