@@ -1,11 +1,13 @@
 //! Whom a token lets in (RFC 6750), and that nobody comes near what is another's.
 
 use std::fmt::Write as _;
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use board::process;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING as ES256, EcdsaKeyPair, KeyPair,
@@ -97,8 +99,46 @@ fn anybody_verifies_what_a_token_says_of_an_application() -> anyhow::Result<()> 
     ask(&"0f".repeat(16), token)?.expect(501)?;
     ask("0f", token)?.expect(400)?;
     ask(&"0f".repeat(16), "forged")?.expect(401)?;
+    a_day_s_certificate(&bench, token)?;
     let status = Request::new("GET", "/api/v1/trust/status");
     status.bearer(token).send(&bench.authority)?.expect(403)?;
+    Ok(())
+}
+
+/// The application makes a key with openssl, and has the box vouch for it under its own name, whatever it asks for.
+fn a_day_s_certificate(bench: &Bench, token: &str) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let openssl = |words: &[&str]| {
+        let mut openssl = Command::new("openssl");
+        process::output(openssl.current_dir(folder.path()).args(words))
+    };
+    let request = ["req", "-new", "-nodes", "-subj", "/CN=bank.example"];
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    openssl(&[&request[..], &key, &["-keyout", "key", "-out", "request"]].concat())?;
+    let ask = |body: Vec<u8>| {
+        let mut asked = Request::new("POST", "/api/v1/certificates").bearer(token);
+        asked.body = body;
+        asked.send(&bench.authority)
+    };
+    let answer = ask(std::fs::read(folder.path().join("request"))?)?.expect(200)?;
+    std::fs::write(folder.path().join("chain"), &answer.body)?;
+    let ca = bench.lab.node.line.ca.to_string_lossy().into_owned();
+    let name = "one.app.edge.mec.internal";
+    openssl(&["verify", "-CAfile", &ca, "-verify_hostname", name, "chain"])?;
+    let other = openssl(&[
+        "verify",
+        "-CAfile",
+        &ca,
+        "-verify_hostname",
+        "bank.example",
+        "chain",
+    ]);
+    ensure!(other.is_err(), "it is good for bank.example");
+    let day = (24 * 3600 + 60).to_string();
+    let ends = openssl(&["x509", "-noout", "-in", "chain", "-checkend", &day]);
+    ensure!(ends.is_err(), "it lasts longer than a day");
+    ask(b"no request".to_vec())?.expect(400)?;
+    ask(vec![b'x'; 9000])?.expect(413)?;
     Ok(())
 }
 

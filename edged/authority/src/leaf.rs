@@ -37,6 +37,16 @@ pub enum Purpose {
     Service,
 }
 
+impl Purpose {
+    /// How long a certificate lasts: a day where an application asks for the next one itself.
+    pub fn life(self) -> Duration {
+        match self {
+            Self::Server | Self::Client => LIFE,
+            Self::Service => Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
 /// Whose certificate it is.
 #[derive(Debug, Clone, Default)]
 pub struct Names {

@@ -7,12 +7,14 @@
 //!
 //! # Invariants
 //! - No certificate but the root's is ever written by this crate.
-//! - A certificate begins [`BACKDATED`] before its making and ends [`LIFE`] after it.
+//! - A certificate begins [`BACKDATED`] before its making and ends [`Purpose::life`] after it; only a broker's that is
+//!   never told of another is for good.
 //! - Two certificates never share a serial number: it is 127 random bits.
 
 mod durable;
 mod file;
 mod leaf;
+mod request;
 mod root;
 mod server;
 mod sign;
@@ -21,6 +23,7 @@ mod tls;
 pub use durable::{write_durably, write_private};
 pub use file::FileKey;
 pub use leaf::{BACKDATED, Certificate, LIFE, Names, Purpose};
+pub use request::{REQUEST_MAX, RequestError, requested_key};
 pub use root::{Authority, AuthorityError};
 pub use server::Server;
 pub use sign::{POINT, SIGNATURE, Sign, SignError};

@@ -12,7 +12,7 @@ use time::macros::datetime;
 
 use crate::leaf::{self, serial};
 use crate::tls::{Issuing, Subject};
-use crate::{BACKDATED, Certificate, LIFE, Names, POINT, Purpose, Sign, write_durably};
+use crate::{BACKDATED, Certificate, Names, POINT, Purpose, Sign, write_durably};
 
 /// The root is good from before every box.
 const FIRST: OffsetDateTime = datetime!(2000-01-01 00:00 UTC);
@@ -103,7 +103,7 @@ impl Authority {
         leaf::pem("CERTIFICATE", &self.root)
     }
 
-    /// A certificate for a public key, good for [`LIFE`] from now on. May wait for the TPM.
+    /// A certificate for a public key, good from now on for [`Purpose::life`]. May wait for the TPM.
     ///
     /// # Errors
     /// A name is none, or the key does not sign.
@@ -115,7 +115,9 @@ impl Authority {
         now: SystemTime,
     ) -> Result<Certificate, AuthorityError> {
         let from = now.checked_sub(BACKDATED).ok_or(AuthorityError::Clock)?;
-        let until = now.checked_add(LIFE).ok_or(AuthorityError::Clock)?;
+        let until = now
+            .checked_add(purpose.life())
+            .ok_or(AuthorityError::Clock)?;
         self.issue_between(purpose, names, public, (from, until))
     }
 

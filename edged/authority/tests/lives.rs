@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "a test may fail loudly"
 )]
 
@@ -9,7 +10,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use edged_authority::{Authority, BACKDATED, FileKey, LIFE, Names, Purpose, Server, Sign};
+use edged_authority::{
+    Authority, BACKDATED, FileKey, LIFE, Names, Purpose, RequestError, Server, Sign, requested_key,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
@@ -157,6 +160,40 @@ fn the_root_stays_and_another_key_or_site_has_another() {
         "edge.mec.internal",
         SystemTime::now()
     ));
+}
+
+/// openssl has none of our code.
+#[test]
+fn a_request_counts_where_its_own_key_signed_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let make = |curve: &str| {
+        let mut openssl = std::process::Command::new("openssl");
+        openssl.args([
+            "req",
+            "-new",
+            "-nodes",
+            "-newkey",
+            "ec",
+            "-subj",
+            "/CN=anybody",
+        ]);
+        openssl.args(["-pkeyopt", &format!("ec_paramgen_curve:{curve}")]);
+        openssl.args(["-keyout", "/dev/null", "-outform", "DER"]);
+        let made = openssl.current_dir(folder.path()).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        made.stdout
+    };
+    let request = make("P-256");
+    let point = requested_key(&request).unwrap();
+    assert!(request.windows(point.len()).any(|window| window == point));
+    assert_eq!(requested_key(&make("P-384")), Err(RequestError::Kind));
+    assert_eq!(requested_key(b"no request"), Err(RequestError::Form));
+    // Whatever bit is wrong, it is refused.
+    for at in 0..request.len() {
+        let mut bent = request.clone();
+        bent[at] ^= 1;
+        assert!(requested_key(&bent).is_err(), "bit {at}");
+    }
 }
 
 #[test]

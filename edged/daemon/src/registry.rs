@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use edged_authority::{Names, Purpose, requested_key};
 use edged_console::{ErrorKind, PlatformError};
 use edged_dns::Directory;
 use edged_image::{ImageError, Puller};
@@ -18,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::door;
 use crate::metrics;
+use crate::prepare;
 use crate::reconcile::{Claim, Denied, Mailbox, Means, Message, Which, Wish};
 use crate::snapshot::{Reader, Snapshot};
 use crate::trust::{Trust, shown};
@@ -174,6 +177,28 @@ impl Platform for Registry {
         evidence
             .and_then(|evidence| shown(&evidence))
             .map_err(|error| refused(&error))
+    }
+
+    async fn certify(&self, host: String, request: Vec<u8>) -> Result<String, Problem> {
+        let (config, trust) = (Arc::clone(&self.means.config), self.trust.clone());
+        let failed = |error: &dyn std::fmt::Display| {
+            tracing::error!(%error, "no certificate was given");
+            Problem::internal("the certificate could not be made; the box's log says why")
+        };
+        let work = tokio::task::spawn_blocking(move || {
+            let public =
+                requested_key(&request).map_err(|error| Problem::bad_request(error.to_string()))?;
+            let authority = prepare::authority(&config, &trust).map_err(|error| failed(&error))?;
+            let names = Names {
+                common: host.clone(),
+                hosts: vec![host],
+                addresses: Vec::new(),
+            };
+            let made = authority.issue(Purpose::Service, &names, &public, SystemTime::now());
+            let made = made.map_err(|error| failed(&error))?;
+            Ok(made.pem() + &authority.root_pem())
+        });
+        work.await.map_err(|_| ending())?
     }
 
     fn update_status(&self) -> serde_json::Value {

@@ -1,6 +1,7 @@
 //! The node's own interface beside the standards': tokens, health, numbers and state. Its document,
 //! `openapi/platform.yaml`, is written from this code.
 
+mod certificates;
 mod trust;
 mod update;
 
@@ -50,6 +51,7 @@ pub fn closed<P: Platform>(mec: Arc<Mec<P>>) -> Router {
         .route("/api/v1/status", get(status::<P>))
         .with_state(Arc::clone(&mec))
         .merge(trust::closed(Arc::clone(&mec)))
+        .merge(certificates::closed(Arc::clone(&mec)))
         .merge(update::closed(mec))
 }
 
@@ -71,7 +73,8 @@ pub fn document() -> String {
         description = "What the node offers beside the interfaces of ETSI MEC: access tokens, health, numbers and its own state.",
         contact()
     ),
-    paths(issue_token, health, readiness, metrics, status, trust::keys, trust::status, trust::quote,
+    paths(issue_token, health, readiness, metrics, status, certificates::issue,
+        trust::keys, trust::status, trust::quote,
         update::status, update::install, update::roll_back),
     modifiers(&Secured)
 )]

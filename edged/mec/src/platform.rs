@@ -203,6 +203,16 @@ pub trait Platform: Clone + Send + Sync + 'static {
     /// Gives up the update that is under way.
     fn roll_back_update(&self) -> impl Future<Output = Result<serde_json::Value, Problem>> + Send;
 
+    /// A certificate of the box's authority for a service of that name, over a request (PKCS #10), with the authority's
+    /// own behind it; PEM.
+    ///
+    /// 400 for what is no request.
+    fn certify(
+        &self,
+        host: String,
+        request: Vec<u8>,
+    ) -> impl Future<Output = Result<String, Problem>> + Send;
+
     /// The node's clock and what disciplines it.
     fn clock(&self) -> Clock;
 
