@@ -21,7 +21,10 @@ const AIMS: &[(&str, Duration)] = &[
 ];
 
 /// All cuts of the lane.
-pub fn run(ground: &Ground, campaign: &Campaign) -> anyhow::Result<()> {
+pub fn a_new_box_survives_every_power_cut_of_its_first_day(
+    ground: &Ground,
+    campaign: &Campaign,
+) -> anyhow::Result<()> {
     each("first day", campaign.first, |number| {
         one(ground, &mut Draw::of(campaign.seed, "first", number))
     })

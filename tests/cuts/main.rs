@@ -16,6 +16,7 @@ mod work;
 
 use std::process::ExitCode;
 
+use umec_tests::case;
 use umec_tests::ground::Ground;
 use umec_tests::report::Report;
 
@@ -45,19 +46,21 @@ fn lanes(report: &Report) -> anyhow::Result<()> {
     std::thread::scope(|scope| {
         let (ground, releases, campaign) = (&ground, &releases, &campaign);
         scope.spawn(move || {
-            report.case(
-                "a_new_box_survives_every_power_cut_of_its_first_day",
-                || first::run(ground, campaign),
+            case!(
+                report,
+                first::a_new_box_survives_every_power_cut_of_its_first_day(ground, campaign)
             );
-            report.case(
-                "a_box_whose_update_meets_a_power_cut_is_the_old_one_or_the_new_one",
-                || update::run(ground, releases, campaign),
+            case!(
+                report,
+                update::a_box_whose_update_meets_a_power_cut_is_the_old_one_or_the_new_one(
+                    ground, releases, campaign
+                )
             )
         });
         scope.spawn(move || {
-            report.case(
-                "a_box_at_work_loses_no_acknowledged_change_to_a_power_cut",
-                || work::run(ground, campaign),
+            case!(
+                report,
+                work::a_box_at_work_loses_no_acknowledged_change_to_a_power_cut(ground, campaign)
             )
         });
     });

@@ -60,7 +60,11 @@ impl Releases {
 }
 
 /// All cuts of the lane.
-pub fn run(ground: &Ground, releases: &Releases, campaign: &Campaign) -> anyhow::Result<()> {
+pub fn a_box_whose_update_meets_a_power_cut_is_the_old_one_or_the_new_one(
+    ground: &Ground,
+    releases: &Releases,
+    campaign: &Campaign,
+) -> anyhow::Result<()> {
     let base = Folder::open(Some(&ground.folder.path().join("old")))?;
     base.furnish(&ground.parts)?;
     let mut guest = check::start(ground, &base)?;

@@ -32,7 +32,10 @@ const BACK: Duration = Duration::from_secs(120);
 const BROKEN: i32 = 255;
 
 /// All cuts of the lane.
-pub fn run(ground: &Ground, campaign: &Campaign) -> anyhow::Result<()> {
+pub fn a_box_at_work_loses_no_acknowledged_change_to_a_power_cut(
+    ground: &Ground,
+    campaign: &Campaign,
+) -> anyhow::Result<()> {
     let folder = Folder::open(None)?;
     folder.furnish(&ground.parts)?;
     let guest = check::start(ground, &folder)?;
