@@ -102,6 +102,10 @@ pub fn run(report: &Report, ground: &Ground, sealed: &Receiver<Folder>) {
     case!(report, without_its_data_the_box_serves_nobody(ground, good));
     case!(
         report,
+        slots::a_box_whose_disk_takes_no_writes_does_not_try_its_second_image(ground)
+    );
+    case!(
+        report,
         slots::a_box_whose_first_image_is_broken_boots_the_second_as_it_was_signed(ground, good)
     );
 }

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, ensure};
 use board_image::measure::differences;
-use board_qemu::tamper::{BYPASSED, fall_back};
-use board_qemu::{Changes, Folder, Guest, Outcome};
+use board_qemu::tamper::{BYPASSED, arm, fall_back};
+use board_qemu::{BOOT, Changes, Folder, Guest, Heard, Outcome};
 
 use crate::refusals::copy;
 use crate::trust;
@@ -44,5 +44,33 @@ pub fn a_box_with_a_torn_file_of_variables_boots_its_first_image(
     let said = |words: &str| lines.iter().any(|line| line.text.contains(words));
     ensure!(said("Invalid EFI variables file"), "the file was believed");
     ensure!(said("Booting: A"), "it did not boot the first image");
+    Ok(())
+}
+
+/// What cannot be taken back is not begun: else a new image that does not work would be started for ever.
+pub fn a_box_whose_disk_takes_no_writes_does_not_try_its_second_image(
+    ground: &Ground,
+) -> anyhow::Result<()> {
+    let folder = Folder::open(None)?;
+    folder.furnish(&ground.parts)?;
+    arm(&folder)?;
+    let changes = Changes {
+        arguments: ["-set", "drive.disk.readonly=on"]
+            .map(str::to_owned)
+            .to_vec(),
+        ..Changes::default()
+    };
+    let guest = Guest::start(&ground.root, &folder, &changes)?;
+    let mut kept = false;
+    let heard = guest.machine.console.wait(BOOT, &|| false, |line| {
+        kept |= line.text.contains("Deleting BootNext failed");
+        line.text.contains("Booting: ").then(|| line.text.clone())
+    });
+    guest.machine.cut()?;
+    ensure!(kept, "its disk took the write");
+    match heard {
+        Heard::Line(line) => ensure!(line.contains("Booting: A"), "it said `{line}`"),
+        other => anyhow::bail!("{other:?}"),
+    }
     Ok(())
 }

@@ -48,6 +48,9 @@ impl Door {
             "GlobalKnownHostsFile=none",
             "LogLevel=ERROR",
             &format!("ConnectTimeout={CONNECT}"),
+            // A box that is reset says nothing on its old connections, and nothing ends them.
+            "ServerAliveInterval=10",
+            "ServerAliveCountMax=3",
             &known,
         ] {
             command.args(["-o", option]);

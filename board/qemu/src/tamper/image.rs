@@ -41,13 +41,26 @@ pub fn images(root: &DebianRoot, folder: &Folder) -> anyhow::Result<[Vec<u8>; 2]
 /// # Errors
 /// The partition is not as the build lays it out.
 pub fn put_image(folder: &Folder, image: &[u8]) -> anyhow::Result<()> {
-    let offset = disk::offset(&folder.disk(), Partition::Esp)?;
-    let partition = DiskFile::open(&folder.disk(), offset)?;
+    let partition = partition(folder)?;
     let mut slots = Slots::open(&partition)?;
     for slot in [Slot::A, Slot::B] {
         slots.put(slot, u64::try_from(image.len())?, &mut &*image)?;
     }
     Ok(())
+}
+
+/// Has a box that is switched off start slot B once, as a box does.
+///
+/// # Errors
+/// The partition is not as the build lays it out.
+pub fn arm(folder: &Folder) -> anyhow::Result<()> {
+    let partition = partition(folder)?;
+    Ok(Slots::open(&partition)?.set_next(Some(Slot::B))?)
+}
+
+fn partition(folder: &Folder) -> anyhow::Result<DiskFile> {
+    let offset = disk::offset(&folder.disk(), Partition::Esp)?;
+    Ok(DiskFile::open(&folder.disk(), offset)?)
 }
 
 /// Every image on a box's boot partition: a box falls back from one to the other, so all are changed alike.

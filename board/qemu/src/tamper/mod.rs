@@ -27,7 +27,7 @@ use crate::guest::{BOOT, Guest};
 use crate::machine::Changes;
 use crate::stage::{self, Stage};
 
-pub use image::{images, put_image};
+pub use image::{arm, images, put_image};
 pub use luks::copy_data_header;
 
 /// On the console, it says that a way past the chain is open.
