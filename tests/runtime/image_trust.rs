@@ -1,9 +1,12 @@
-//! Whose images a node takes: asked of the verbs, with images of umoci's and keys of the test's own.
+//! Whose images a node takes, and whom it makes an operator: asked of the verbs, with images of umoci's and keys of the
+//! test's own.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::ensure;
 use board::image::maker;
+use board::process;
 use umec_tests::images;
 use umec_tests::lab::Lab;
 
@@ -60,5 +63,46 @@ fn a_node_takes_what_a_trusted_key_signed_and_keeps_what_runs() -> anyhow::Resul
     }
     ensure!(lab.init_of("before")? != init, "it was not started anew");
     refused(&["load", &file], "no key is trusted yet")?;
+    lab.node.stop()
+}
+
+#[test]
+fn whoever_is_given_a_certificate_is_an_operator_and_whoever_is_not_is_nobody() -> anyhow::Result<()>
+{
+    let lab = Lab::start()?;
+    let key = lab.folder.path().join("guest");
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "guest@desk", "-f"]);
+    process::output(keygen.arg(&key))?;
+    let says = || {
+        let ssh = &lab.node.line.ssh;
+        let mut client = Command::new("ssh");
+        client.args([
+            "-F",
+            "none",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "IdentitiesOnly=yes",
+        ]);
+        client.arg("-i").arg(&key);
+        client.args(["-p", &ssh.port.to_string()]);
+        let known = format!("UserKnownHostsFile={}", ssh.known_hosts.display());
+        client.args(["-o", &known]);
+        let to = format!("{}@{}", ssh.user, ssh.host);
+        process::output(
+            client
+                .args([&to, "trust", "keys", "list"])
+                .env_remove("SSH_AUTH_SOCK"),
+        )
+    };
+    ensure!(says().is_err(), "a stranger is let in");
+    let public = key.with_extension("pub");
+    let public = public.to_string_lossy();
+    let words = ["trust", "keys", "issue", "--for", "1h", &public];
+    let certificate = lab.node.verb(&words)?;
+    fs::write(lab.folder.path().join("guest-cert.pub"), certificate)?;
+    let listed = says()?;
+    ensure!(listed.contains("NAME"), "{listed}");
     lab.node.stop()
 }

@@ -1,9 +1,11 @@
 //! `trust keys add`, `trust policy`: whose images are taken.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
-/// Keys that sign images.
+/// Keys of others: of those who sign images, and of operators.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ImageKeyVerb {
     /// Take the images that a key signs (cosign); the public key in PEM comes on standard input.
@@ -16,6 +18,43 @@ pub enum ImageKeyVerb {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
+    /// Make the owner of an SSH key an operator for a while; the public key comes on standard input.
+    ///
+    /// The certificate goes to standard output: keep it as KEY-cert.pub beside KEY. Nothing takes it back before its end.
+    Issue(IssueArgs),
+}
+
+/// Options of `trust keys issue`.
+#[derive(Debug, Clone, Args)]
+pub struct IssueArgs {
+    /// How long: minutes, hours or days, seven of these at most.
+    #[arg(long = "for", value_name = "30m|8h|7d", default_value = "8h")]
+    pub life: Life,
+    /// Who it is, for the log; the comment of the key unless given.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// A public key on your own machine; only edgectl can open it.
+    #[arg(value_name = "FILE")]
+    pub file: Option<String>,
+}
+
+/// A span of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life(pub Duration);
+
+impl std::str::FromStr for Life {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unit = [("m", 60), ("h", 3600), ("d", 24 * 3600)];
+        let seconds = unit.iter().find_map(|(unit, seconds)| {
+            let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            number.checked_mul(*seconds)
+        });
+        seconds
+            .map(|seconds| Self(Duration::from_secs(seconds)))
+            .ok_or_else(|| "write a number of minutes, hours or days, as in 8h".to_owned())
+    }
 }
 
 /// Options of `trust keys add`.
@@ -83,6 +122,14 @@ pub struct ImageKeyView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_life_has_a_number_and_a_unit() {
+        assert_eq!("8h".parse(), Ok(Life(Duration::from_secs(28_800))));
+        for text in ["", "8", "h", "-1h", "8 h", "99999999999999999999d"] {
+            assert!(text.parse::<Life>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_day_begins_at_midnight_utc() {

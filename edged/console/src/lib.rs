@@ -36,7 +36,7 @@ mod words;
 pub use error::{ErrorKind, PlatformError};
 pub use execute::{ExitStatus, Streams, execute, execute_line, help};
 pub use finding::{Finding, FindingState, is_well};
-pub use image_trust::{AddKeyArgs, Day, ImageKeyVerb, ImageKeyView, PolicyVerb};
+pub use image_trust::{AddKeyArgs, Day, ImageKeyVerb, ImageKeyView, IssueArgs, Life, PolicyVerb};
 pub use package::{PackageVerb, Packages, TrustVerb};
 pub use platform::{EXEC_EVENTS, End, ExecEvent, LOG_LINES, LogQuery, Platform};
 pub use progress::{Progress, Step};

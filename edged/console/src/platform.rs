@@ -11,9 +11,9 @@ use tokio::sync::mpsc;
 
 use crate::{
     AccessView, AddKeyArgs, BundleSource, CommissionView, DnsRuleView, Finding, ImageKeyView,
-    ImageView, InstanceDetail, InstanceView, KeyView, LogLine, PackageDetail, PackageView,
-    PlatformError, Progress, RegistersView, RulePlace, ServiceView, SignerView, StatsView,
-    StatusView, Stream, TrafficRuleView, UpdateView,
+    ImageView, InstanceDetail, InstanceView, IssueArgs, KeyView, LogLine, PackageDetail,
+    PackageView, PlatformError, Progress, RegistersView, RulePlace, ServiceView, SignerView,
+    StatsView, StatusView, Stream, TrafficRuleView, UpdateView,
 };
 
 /// Log lines a platform should buffer for one reader: a screen or two, after which the source waits.
@@ -184,6 +184,13 @@ pub trait Platform: Send + Sync + 'static {
         &self,
         name: &str,
     ) -> impl Future<Output = Result<(), PlatformError>> + Send;
+
+    /// Makes the owner of the SSH key on `input` an operator for a while; its certificate, one line.
+    fn certify_operator(
+        &self,
+        key: &IssueArgs,
+        input: impl AsyncRead + Send + Unpin,
+    ) -> impl Future<Output = Result<String, PlatformError>> + Send;
 
     /// Whose signature images need, as JSON.
     fn image_policy(&self) -> impl Future<Output = Result<Value, PlatformError>> + Send;

@@ -28,9 +28,9 @@ pub enum ProofVerb {
         #[arg(long)]
         plain: bool,
     },
-    /// List the box's own keys and where they are kept, or say whose images are taken.
+    /// List the box's own keys and where they are kept; say whose images are taken; make operators for a while.
     Keys {
-        /// What to do with the keys that sign images.
+        /// What to do with the keys of others.
         #[command(subcommand)]
         images: Option<ImageKeyVerb>,
     },
@@ -57,7 +57,7 @@ impl ProofVerb {
         matches!(
             self,
             Self::Keys {
-                images: Some(ImageKeyVerb::Add(_))
+                images: Some(ImageKeyVerb::Add(_) | ImageKeyVerb::Issue(_))
             } | Self::Policy(PolicyVerb::Set { .. })
         )
     }
@@ -67,6 +67,9 @@ impl ProofVerb {
         match self {
             Self::Keys {
                 images: Some(ImageKeyVerb::Add(key)),
+            } => key.file.as_deref(),
+            Self::Keys {
+                images: Some(ImageKeyVerb::Issue(key)),
             } => key.file.as_deref(),
             Self::Policy(PolicyVerb::Set { file }) => file.as_deref(),
             _ => None,

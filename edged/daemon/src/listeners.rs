@@ -8,6 +8,7 @@ use axum::{Extension, Router};
 use edged_config::{Addressing, Config};
 use edged_dns::{DnsConfig, DnsServer, Subnet};
 use edged_ssh::{Commissioning, SshConfig, SshServer};
+use edged_trust::Purpose;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -159,6 +160,7 @@ async fn ssh(config: &Config, trust: &Trust) -> Result<SshServer, BootError> {
         }),
     })
     .await?
+    .certified_by(&trust.key(Purpose::Ca)?.public())
     .taking_uploads(uploads.as_deref());
     // Whoever prepares known_hosts reads it here; a line like ssh-keygen's.
     let public = folder.join("ssh_host_key.pub");

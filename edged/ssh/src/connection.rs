@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use edged_console::{ExitStatus, Platform, Standing, Streams, execute_line, help};
-use russh::keys::PublicKey;
+use russh::keys::{Certificate, PublicKey};
 use russh::server::{
     Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
 };
@@ -17,9 +17,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info};
 
 use crate::bounds::{CHANNELS, LINE_MAX};
+use crate::certificate::Authority;
 use crate::cooked::Cooked;
 use crate::intake::{Gate, Intake, queue};
-use crate::operators::{Keys, Operator};
+use crate::operators::{Keys, Operator, USER};
 use crate::sftp;
 
 /// The number of extended data that is standard error (RFC 4254, 5.2).
@@ -42,6 +43,8 @@ const GREETING: &str =
 pub(crate) struct Connection<P> {
     pub(crate) platform: Arc<P>,
     pub(crate) keys: Keys,
+    /// Whose certificates open the door, beside keys.
+    pub(crate) authority: Option<Arc<Authority>>,
     /// Where SFTP puts what it is given; nothing where the box takes no updates.
     pub(crate) upload: Option<Arc<Path>>,
     /// What the client may do; nothing before it has shown a key.
@@ -72,6 +75,23 @@ pub(crate) struct Open {
 impl<P: Platform> Connection<P> {
     fn who(&self, user: &str, key: &PublicKey) -> Option<Operator> {
         self.keys.who(user, key)
+    }
+
+    /// Makes an operator of the client, where there is a place for one.
+    fn let_in(&mut self, operator: Option<Operator>) -> Auth {
+        let Some(operator) = operator else {
+            return Auth::reject();
+        };
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            info!(peer = %self.peer, "too many clients: one with a good key was turned away");
+            return Auth::reject();
+        };
+        info!(peer = %self.peer, operator = operator.name, "logged in");
+        self.place = Some(place);
+        self.standing = Some(operator.standing);
+        self.stranger = None;
+        self.gate.know();
+        Auth::Accept
     }
 
     /// Does a request's work on its channel, once: a second request is refused (RFC 4254, 6.5).
@@ -153,9 +173,15 @@ impl<P: Platform> Handler for Connection<P> {
         user: &str,
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, Self::Error> {
-        Ok(match self.who(user, offer.public_key) {
-            Some(_) => Auth::Accept,
-            None => Auth::reject(),
+        // The key of a certificate is asked for like any other, without a word of its certificate: it is accepted here,
+        // which has its signature looked at, and judged with its certificate.
+        let may_have_certificate =
+            user == USER && self.authority.is_some() && self.keys.is_somebodys();
+        let is_known = self.who(user, offer.public_key).is_some();
+        Ok(if is_known || may_have_certificate {
+            Auth::Accept
+        } else {
+            Auth::reject()
         })
     }
 
@@ -164,19 +190,19 @@ impl<P: Platform> Handler for Connection<P> {
         user: &str,
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
-        let Some(operator) = self.who(user, key.public_key) else {
-            return Ok(Auth::reject());
-        };
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            info!(peer = %self.peer, "too many clients: one with a good key was turned away");
-            return Ok(Auth::reject());
-        };
-        info!(peer = %self.peer, operator = operator.name, "logged in");
-        self.place = Some(place);
-        self.standing = Some(operator.standing);
-        self.stranger = None;
-        self.gate.know();
-        Ok(Auth::Accept)
+        let operator = self.who(user, key.public_key);
+        Ok(self.let_in(operator))
+    }
+
+    async fn auth_openssh_certificate(
+        &mut self,
+        user: &str,
+        certificate: &Certificate,
+    ) -> Result<Auth, Self::Error> {
+        let authority = self.authority.as_ref().filter(|_| self.keys.is_somebodys());
+        let now = std::time::SystemTime::now();
+        let operator = authority.and_then(|authority| authority.who(user, certificate, now));
+        Ok(self.let_in(operator))
     }
 
     async fn channel_open_session(

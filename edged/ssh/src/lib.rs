@@ -17,6 +17,7 @@
 
 mod algorithms;
 mod bounds;
+mod certificate;
 mod config;
 mod connection;
 mod cooked;
@@ -28,6 +29,7 @@ mod server;
 mod sftp;
 
 pub use bounds::{CHANNELS, CONNECTIONS, INPUT_HELD, LOGIN_TIME, STRANGERS};
+pub use certificate::{CertificateError, LIFE_MAX, certify_operator};
 pub use config::{Commissioning, SshConfig};
 pub use error::SshError;
 pub use host_key::HostKey;

@@ -13,7 +13,7 @@ use crate::Commissioning;
 use crate::bounds::KEYS_MAX;
 
 /// The one user name there is; roles come with names of their own.
-const USER: &str = "admin";
+pub(crate) const USER: &str = "admin";
 /// Write permission of group and others.
 const FOREIGN_WRITE: u32 = 0o022;
 
@@ -44,6 +44,11 @@ impl Keys {
             }
             _ => operator(user, key, &self.operators, Standing::Operator),
         }
+    }
+
+    /// Whether the box has operators.
+    pub(crate) fn is_somebodys(&self) -> bool {
+        !matches!(&self.commissioning, Some(fresh) if matches!(fresh.record.try_exists(), Ok(false)))
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use edged_authority::POINT;
 use edged_console::Platform;
 use russh::keys::{HashAlg, PublicKey};
 use russh::server::{Config, run_stream};
@@ -19,6 +20,7 @@ use crate::bounds::{
     ACCEPT_PAUSE, ATTEMPTS, CONNECTIONS, EVENTS, FAREWELL, IDLE, KEEPALIVE, KEEPALIVES, PACKET,
     REFUSAL_TIME, STRANGERS, WINDOW,
 };
+use crate::certificate::Authority;
 use crate::connection::Connection;
 use crate::intake::{Gate, Gated};
 use crate::operators::Keys;
@@ -32,6 +34,7 @@ pub struct SshServer {
     host_key: PublicKey,
     keys: Keys,
     upload: Option<Arc<Path>>,
+    authority: Option<Arc<Authority>>,
 }
 
 impl SshServer {
@@ -80,6 +83,7 @@ impl SshServer {
             host_key,
             keys,
             upload: None,
+            authority: None,
         })
     }
 
@@ -88,6 +92,15 @@ impl SshServer {
     pub fn taking_uploads(self, to: Option<&Path>) -> Self {
         Self {
             upload: to.map(Arc::from),
+            ..self
+        }
+    }
+
+    /// Lets in whoever has a certificate of this authority, as long as the box has operators.
+    #[must_use]
+    pub fn certified_by(self, authority: &[u8; POINT]) -> Self {
+        Self {
+            authority: Authority::new(authority).map(Arc::new),
             ..self
         }
     }
@@ -126,12 +139,14 @@ impl SshServer {
             config,
             keys,
             upload,
+            authority,
             ..
         } = self;
         let door = Arc::new(Door {
             config,
             keys,
             upload,
+            authority,
             platform,
             strangers: Arc::new(Semaphore::new(STRANGERS)),
             places: Arc::new(Semaphore::new(CONNECTIONS)),
@@ -157,6 +172,7 @@ struct Door<P> {
     config: Arc<Config>,
     keys: Keys,
     upload: Option<Arc<Path>>,
+    authority: Option<Arc<Authority>>,
     platform: Arc<P>,
     strangers: Arc<Semaphore>,
     places: Arc<Semaphore>,
@@ -215,6 +231,7 @@ async fn serve<P: Platform>(
         platform: Arc::clone(&door.platform),
         keys: door.keys.clone(),
         upload: door.upload.clone(),
+        authority: door.authority.clone(),
         standing: None,
         peer,
         gate: Arc::clone(&gate),

@@ -27,6 +27,13 @@ where
                 self.show(&one, |look| render::image_keys(list, look))
                     .await?;
             }
+            ImageKeyVerb::Issue(key) => {
+                if let Some(file) = &key.file {
+                    return Err(not_here("trust keys issue", file));
+                }
+                let certificate = platform.certify_operator(&key, input).await?;
+                self.print(&format!("{certificate}\n")).await?;
+            }
             ImageKeyVerb::List => {
                 let list = platform.image_keys().await?;
                 self.show(&list, |look| render::image_keys(&list, look))

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use edged_console::{
     AccessView, AccountView, AddKeyArgs, Applications, BundleSource, CommissionView, DnsRuleView,
     EXEC_EVENTS, End, ErrorKind, ExecEvent, Finding, FindingState, ImageKeyView, ImageView,
-    InstanceDetail, InstanceView, KeyView, LOG_LINES, LogLine, LogQuery, OperatorView,
+    InstanceDetail, InstanceView, IssueArgs, KeyView, LOG_LINES, LogLine, LogQuery, OperatorView,
     PackageDetail, PackageView, PartView, Platform, PlatformError, Progress, RegistersView,
     ReleaseView, RulePlace, ServiceView, SignerView, StatsView, StatusView, Stream,
     TrafficRuleView, UpdateView,
@@ -385,6 +385,15 @@ impl Platform for Fake {
 
     async fn distrust_image_key(&self, _: &str) -> Result<(), PlatformError> {
         Ok(())
+    }
+
+    async fn certify_operator(
+        &self,
+        key: &IssueArgs,
+        _: impl AsyncRead + Send + Unpin,
+    ) -> Result<String, PlatformError> {
+        let name = key.name.as_deref().unwrap_or("jo@desk");
+        Ok(format!("ssh-ed25519-cert-v01@openssh.com AAAA {name}"))
     }
 
     async fn image_policy(&self) -> Result<Value, PlatformError> {

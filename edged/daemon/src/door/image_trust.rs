@@ -1,8 +1,13 @@
 //! Whose images are taken: keys and policy.
 
-use edged_console::{AddKeyArgs, ErrorKind, ImageKeyView, PlatformError};
+use std::time::SystemTime;
+
+use edged_console::{AddKeyArgs, ErrorKind, ImageKeyView, IssueArgs, PlatformError};
 use edged_image::{ImageError, ImageTrust};
 use edged_signature::{KeyName, KnownKey, Policy, RecordError, Validity};
+use edged_ssh::{CertificateError, certify_operator};
+use edged_trust::Purpose;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -66,6 +71,35 @@ impl Door {
         let set = self.image_trust().set_policy(policy);
         set.map_err(|error| refused(&error))?;
         self.image_policy_view()
+    }
+}
+
+impl Door {
+    pub(super) async fn certificate_of(
+        &self,
+        key: &IssueArgs,
+        input: impl AsyncRead + Send + Unpin,
+    ) -> Result<String, PlatformError> {
+        let public_key = text(input, KEY_MAX, "a public key").await?;
+        let (trust, name, life) = (self.trust.clone(), key.name.clone(), key.life.0);
+        let internal = |error: &dyn std::fmt::Display| {
+            tracing::error!(%error, "no certificate was given to an operator");
+            PlatformError::new(ErrorKind::Internal, "the certificate could not be made")
+                .with_hint("the box's log says why")
+        };
+        let work = tokio::task::spawn_blocking(move || {
+            let authority = trust.key(Purpose::Ca).map_err(|error| internal(&error))?;
+            let mut nonce = [0; 32];
+            let random = SystemRandom::new();
+            random.fill(&mut nonce).map_err(|error| internal(&error))?;
+            let times = (SystemTime::now(), life);
+            let made = certify_operator(&*authority, &public_key, name.as_deref(), times, nonce);
+            made.map_err(|error| match error {
+                CertificateError::Make(_) => internal(&error),
+                _ => PlatformError::new(ErrorKind::Invalid, error.to_string()),
+            })
+        });
+        work.await.map_err(|error| internal(&error))?
     }
 }
 

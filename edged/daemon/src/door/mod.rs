@@ -19,9 +19,9 @@ use std::time::Duration;
 
 use edged_console::{
     AccessView, AddKeyArgs, BundleSource, CommissionView, DnsRuleView, End, ErrorKind, ExecEvent,
-    Finding, ImageKeyView, ImageView, InstanceDetail, InstanceView, KeyView, LogLine, LogQuery,
-    PackageDetail, PackageView, Platform, PlatformError, Progress, RegistersView, RulePlace,
-    ServiceView, SignerView, StatsView, StatusView, TrafficRuleView, UpdateView,
+    Finding, ImageKeyView, ImageView, InstanceDetail, InstanceView, IssueArgs, KeyView, LogLine,
+    LogQuery, PackageDetail, PackageView, Platform, PlatformError, Progress, RegistersView,
+    RulePlace, ServiceView, SignerView, StatsView, StatusView, TrafficRuleView, UpdateView,
 };
 use edged_image::{Image, Puller};
 use edged_mec::Mec;
@@ -390,6 +390,14 @@ impl Platform for Door {
 
     async fn distrust_image_key(&self, name: &str) -> Result<(), PlatformError> {
         self.drop_image_key(name)
+    }
+
+    async fn certify_operator(
+        &self,
+        key: &IssueArgs,
+        input: impl AsyncRead + Send + Unpin,
+    ) -> Result<String, PlatformError> {
+        self.certificate_of(key, input).await
     }
 
     async fn image_policy(&self) -> Result<Value, PlatformError> {

@@ -52,6 +52,7 @@ impl Door {
             .unwrap();
         }
         fs::copy(path("key.pub"), path("authorized_keys")).unwrap();
+        let authority = edged_authority::FileKey::open(&path("ca.key"), "ca").unwrap();
         let server = SshServer::bind(SshConfig {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             host_key: edged_ssh::HostKey::read_or_make(&path("host_key")).unwrap(),
@@ -60,6 +61,7 @@ impl Door {
         })
         .await
         .unwrap()
+        .certified_by(&edged_authority::Sign::public(&authority))
         .taking_uploads(Some(&path("uploaded")));
         let address = server.addresses()[0];
         let host_key = server.host_key().to_openssh().unwrap();
