@@ -10,8 +10,8 @@ use board::registry::Registry;
 use umec_tests::images;
 use umec_tests::lab::{Lab, SOON, programs};
 
-/// MiB of the small disk: the programs of a debug build take about 90.
-const DISK: u32 = 160;
+/// MiB of the small disk: the programs of a debug build take about 160.
+const DISK: u32 = 256;
 /// MiB that are left on it when an image of twice as many comes.
 const ROOM: u32 = 16;
 

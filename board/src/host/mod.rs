@@ -68,7 +68,7 @@ pub struct Options {
     #[arg(long)]
     pub seed: Option<PathBuf>,
     /// Where keys come from.
-    #[arg(long, value_enum, default_value = "none")]
+    #[arg(long, value_enum, default_value = "swtpm")]
     pub tpm: Tpm,
     /// Serve plain HTTP on loopback beside HTTPS.
     #[arg(long)]
