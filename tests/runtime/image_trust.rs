@@ -51,6 +51,8 @@ fn a_node_takes_what_a_trusted_key_signed_and_keeps_what_runs() -> anyhow::Resul
     refused(&["pull", &again], "nobody signed it")?;
     refused(&["run", "--name", "again", &again], "nobody signed it")?;
     lab.node.verb(&["load", &file])?;
+    let images = lab.node.verb(&["images", "-o", "json"])?;
+    ensure!(images.contains("\"signedBy\": \"maker\""), "{images}");
     lab.run("signed", &["--health-http", "8080/"], "umec-test/signed:1")?;
     lab.get("signed", 8080, "/")?;
 

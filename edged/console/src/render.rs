@@ -92,10 +92,19 @@ pub(crate) fn images(list: &[ImageView], look: Look) -> String {
                     format!("{} ago", span(look.now.saturating_sub(at)))
                 })
                 .into(),
+            dash_if_empty(one.signed_by.clone().unwrap_or_default()).into(),
             dash_if_empty(users.join(", ")).into(),
         ]
     });
-    let heading = ["IMAGE", "DIGEST", "SIZE", "LAYERS", "CREATED", "USED BY"];
+    let heading = [
+        "IMAGE",
+        "DIGEST",
+        "SIZE",
+        "LAYERS",
+        "CREATED",
+        "SIGNED BY",
+        "USED BY",
+    ];
     table(heading, rows.collect(), look.color)
 }
 

@@ -77,6 +77,9 @@ pub struct ImageView {
     pub created: Option<u64>,
     /// Applications that use it.
     pub used_by: Vec<AppName>,
+    /// The name of the key whose signature was enough when it was taken; absent where none was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signed_by: Option<String>,
 }
 
 /// One package in a list.

@@ -73,6 +73,7 @@ pub fn image(text: &str) -> ImageView {
         layers: 2,
         created: None,
         used_by: vec!["web".parse().unwrap()],
+        signed_by: Some("team".to_owned()),
     }
 }
 

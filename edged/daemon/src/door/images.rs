@@ -88,6 +88,11 @@ impl Door {
             layers: u32::try_from(image.layers.len()).unwrap_or(u32::MAX),
             created: image.created.as_deref().and_then(unix_seconds),
             used_by: uses(&image.manifest),
+            signed_by: self
+                .means
+                .images
+                .voucher(&image.reference)
+                .map(|voucher| voucher.key),
         }
     }
 
