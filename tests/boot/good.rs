@@ -100,6 +100,10 @@ fn first(
     );
     case!(
         report,
+        trust::a_quote_of_the_box_verifies_against_what_the_build_foretold(&guest, ground)
+    );
+    case!(
+        report,
         application::an_image_is_loaded_into_the_box_and_runs(&guest, ground)
     );
     case!(

@@ -8,6 +8,9 @@ use board_image::golden::{Golden, PHASES};
 use board_image::measure::{differences, events, explains};
 use board_image::pcr::{Event, Value};
 use board_qemu::{BOOT, Guest, Heard, READY};
+use edged_evidence::{
+    Activated, Credential, Evidence, Expectation, Identity, Public, Refusal, verify,
+};
 
 use umec_tests::ground::Ground;
 
@@ -63,6 +66,54 @@ pub fn everything_that_the_box_measured_was_foretold_by_the_build(
     }
     let phases = PHASES.map(|phase| Event::of(PHASE, phase, phase.as_bytes()));
     Ok(explains(&log, &phases, registers)?)
+}
+
+/// What the box's TPM says of itself and of this boot is believed by who knows the build, once, and as it was said.
+pub fn a_quote_of_the_box_verifies_against_what_the_build_foretold(
+    guest: &Guest,
+    ground: &Ground,
+) -> anyhow::Result<()> {
+    let door = guest.door()?;
+    let identity: Identity = serde_json::from_str(&door.told(&["trust", "enrol"], None)?)?;
+    let (endorsement, key) = (
+        Public::read(&identity.endorsement)?,
+        Public::read(&identity.key)?,
+    );
+    ensure!(key.attests(), "the attestation key signs anything");
+    let secret = b"what only this TPM can open";
+    let credential = Credential::make(&endorsement, &key.name(), secret)?;
+    // The door's shell splits words as POSIX does.
+    let credential = format!("'{}'", serde_json::to_string(&credential)?);
+    let opened = door.told(&["trust", "enrol", "--credential", &credential], None)?;
+    let opened: Activated = serde_json::from_str(&opened)?;
+    ensure!(*opened.secret == *secret, "the credential was not opened");
+
+    let told = door.told(&["trust", "attest", "--nonce", &"ab".repeat(32)], None)?;
+    let evidence: Evidence = serde_json::from_str(&told)?;
+    let (golden, nothing) = (golden(ground)?, BTreeMap::new());
+    let ask = |evidence: &Evidence, nonce: &[u8]| {
+        let expectation = Expectation {
+            nonce,
+            key: &key,
+            golden: Some(&golden),
+            machine: &nothing,
+            seen: None,
+        };
+        verify(evidence, &expectation)
+    };
+    let verdict = ask(&evidence, &[0xab; 32])?;
+    ensure!(verdict.compared, "nothing was compared: {verdict:?}");
+    let stale = ask(&evidence, &[0xcd; 32]);
+    ensure!(stale == Err(Refusal::StaleNonce), "{stale:?}");
+    let mut edited = evidence.clone();
+    let phase = edited.after.first_mut().context("no phase")?;
+    phase.digest = Value::of(b"another phase");
+    let refused = ask(&edited, &[0xab; 32]);
+    ensure!(
+        matches!(&refused, Err(Refusal::NotReplayed(one)) if one.pcr == PHASE),
+        "{refused:?}"
+    );
+    Ok(())
 }
 
 /// The same box, the same values.
