@@ -67,10 +67,7 @@ pub const TEST: &[Need] = &[
     ("libfaketime", "makes a node's clock jump"),
     ("mount", "small disks that fill up"),
     ("procps", "kill"),
-    (
-        "tpm2-tools",
-        "quotes and checks in ways that are not ours",
-    ),
+    ("tpm2-tools", "quotes and checks in ways that are not ours"),
     (
         "cryptsetup-bin",
         "tries the recovery key on the data of a box",
