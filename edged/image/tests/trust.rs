@@ -593,6 +593,25 @@ async fn what_is_here_is_used_although_its_key_is_gone() {
     );
 }
 
+#[test]
+fn a_damaged_policy_takes_nothing_until_an_operator_sets_one() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("policy.json");
+    for text in [
+        "",
+        "{}",
+        r#"{"version":2}"#,
+        r#"{"version":1,"policy":"allow"}"#,
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let trust = ImageTrust::open(&path, Policy::open()).unwrap();
+        assert_eq!(trust.policy().0, Policy::closed(), "{text}");
+        trust.set_policy(Policy::signed()).unwrap();
+        let again = ImageTrust::open(&path, Policy::open()).unwrap();
+        assert_eq!(again.policy(), (Policy::signed(), true), "{text}");
+    }
+}
+
 /// An OCI layout in a tar, with whatever signatures; the image is called `demo/web:1`.
 fn archive(team: &Team, signatures: &[[Vec<u8>; 3]]) -> Vec<u8> {
     let manifest = team.manifest();

@@ -76,6 +76,15 @@ impl Policy {
         }
     }
 
+    /// Takes nothing.
+    pub fn closed() -> Self {
+        Self {
+            default: Requirement::Deny,
+            local: Requirement::Deny,
+            rules: Vec::new(),
+        }
+    }
+
     /// Takes what a key of the box signed, and as long as there is none, nothing.
     pub fn signed() -> Self {
         let signed = Requirement::Signature(Signatures {

@@ -52,8 +52,11 @@ impl Default for ImageTrust {
 impl ImageTrust {
     /// Reads the file, if it is there; `first` is in force as long as no policy is set. Blocks.
     ///
+    /// A file that says nothing (damaged, or of a newer release after a rollback) must keep nobody out of his box: nothing
+    /// is taken then, until an operator adds the keys again and sets a policy.
+    ///
     /// # Errors
-    /// It cannot be read: then nothing is taken rather than everything.
+    /// The disk's.
     pub fn open(path: &Path, first: Policy) -> Result<Self, ImageError> {
         let record = match std::fs::read(path) {
             Ok(bytes) if bytes.len() > FILE_MAX => Err(RecordError::Full("it has bytes,")),
@@ -61,10 +64,13 @@ impl ImageTrust {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Record::default()),
             Err(error) => return Err(ImageError::file("read", path)(error)),
         };
-        let record = record.map_err(|reason| ImageError::Policy {
-            path: path.to_owned(),
-            reason,
-        })?;
+        let (record, first) = match record {
+            Ok(record) => (record, first),
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "no image is taken");
+                (Record::default(), Policy::closed())
+            }
+        };
         Ok(Self {
             inner: Arc::new(Inner {
                 path: Some(path.to_owned()),
