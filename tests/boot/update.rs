@@ -32,9 +32,10 @@ const BAD_TRIAL: u64 = 45;
 const PANICS: &str = "rdinit=/nothing";
 /// The data opens, and nothing else starts.
 const NEVER_READY: &str = "systemd.unit=umec-data.service";
-/// systemd finds nothing to start and stands still, with the watchdog running: sooner than the guard gives up.
-const HANGS: &str =
-    "systemd.unit=nothing.target systemd.crash_action=freeze systemd.crash_reboot=no";
+/// systemd finds nothing to start and stands still. It would stop the watchdog first, if it found that; as it is, nobody
+/// feeds what umec-init has started, which is what a hang is.
+const HANGS: &str = "systemd.unit=nothing.target systemd.crash_action=freeze systemd.crash_reboot=no \
+                     systemd.watchdog_device=/dev/nothing";
 /// What the firmware says when it starts each slot.
 const B: &str = "Booting: B";
 const A: &str = "Booting: A";
