@@ -271,6 +271,12 @@ def zip_file(context, value):
     return {"data": value if isinstance(value, bytes) else str(value).encode()}
 
 
+@schemathesis.serializer("application/pkcs10")
+def certificate_request(context, value):
+    """The same for a request of a certificate."""
+    return {"data": value if isinstance(value, bytes) else str(value).encode()}
+
+
 def is_good(case, location):
     return case.meta is not None and not case.meta.is_negative_at(location)
 

@@ -52,7 +52,7 @@ fn the_interface_says_the_same() -> anyhow::Result<()> {
         let (status, body) = ask(method, Some(&token))?;
         let detail = body["detail"].as_str().unwrap_or_default();
         ensure!(
-            status == 503 && detail.contains("nothing to update here"),
+            status == 409 && detail.contains("nothing to update here"),
             "{status} {body}"
         );
         ensure!(ask(method, None)?.0 == 401);

@@ -439,9 +439,8 @@ fn same_bytes(a: &[u8], b: &[u8]) -> bool {
 /// The TPM's refusals as HTTP has them.
 fn refused(error: &PlatformError) -> Problem {
     match error.kind {
-        ErrorKind::Unavailable => {
-            Problem::new(axum::http::StatusCode::NOT_IMPLEMENTED, error.to_string())
-        }
+        ErrorKind::Conflict => Problem::conflict(error.to_string()),
+        ErrorKind::Unavailable => Problem::unavailable(error.to_string()),
         _ => Problem::internal(error.to_string()),
     }
 }

@@ -183,7 +183,7 @@ pub trait Platform: Clone + Send + Sync + 'static {
     fn trust_status(&self) -> impl Future<Output = Result<serde_json::Value, Problem>> + Send;
 
     /// Has the box's TPM sign, over a nonce, what the box booted and, where one asks, what an application is; the
-    /// evidence as JSON. 501 where the box has no TPM.
+    /// evidence as JSON. 409 where the box has no TPM.
     fn attest(
         &self,
         nonce: Vec<u8>,

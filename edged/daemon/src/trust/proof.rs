@@ -104,7 +104,7 @@ impl Trust {
     fn tpm(&self) -> Result<&Keeper, PlatformError> {
         self.keeper.as_ref().ok_or_else(|| {
             PlatformError::new(
-                ErrorKind::Unavailable,
+                ErrorKind::Conflict,
                 "this box has software keys: there is no TPM to prove anything with",
             )
             .with_hint("trust status says which promises hold without one")

@@ -13,7 +13,7 @@ pub(super) const ELSEWHERE: &str =
     "there is nothing to update here: this machine did not boot an image of ours";
 
 pub(super) fn elsewhere() -> PlatformError {
-    PlatformError::new(ErrorKind::Unavailable, ELSEWHERE)
+    PlatformError::new(ErrorKind::Conflict, ELSEWHERE)
         .with_hint("update this machine as it was installed")
 }
 

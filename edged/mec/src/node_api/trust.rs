@@ -76,6 +76,7 @@ pub(super) struct KeySet {
 #[schema(example = json!({"nonce": "8f1c0d6a4e5b79239f1c0d6a4e5b7923"}))]
 pub(super) struct QuoteRequest {
     /// What nobody asked before: 8 to 32 bytes in hexadecimal.
+    #[schema(pattern = "^([0-9a-fA-F]{2}){8,32}$")]
     nonce: String,
 }
 
@@ -100,9 +101,10 @@ async fn keys(State(tokens): State<Arc<Tokens>>) -> Json<Value> {
         (status = 400, description = "No nonce, or one that is too short or too long.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "No token, or none that counts.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 403, description = "The token of an application that runs elsewhere.", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 409, description = "The box has no TPM.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 413, description = "Longer than any question.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 429, description = "This caller's question before is not answered yet.", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 501, description = "The box has no TPM.", body = ProblemDetails, content_type = "application/problem+json")))]
+        (status = 503, description = "The TPM has too many questions before this one.", body = ProblemDetails, content_type = "application/problem+json")))]
 async fn quote<P: Platform>(
     State(asking): State<Arc<Asking<P>>>,
     Extension(caller): Extension<Caller>,

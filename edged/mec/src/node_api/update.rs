@@ -69,9 +69,9 @@ async fn status<P: Platform>(
         (status = 400, description = "No bundle for this box: the detail says why.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 401, description = "No token, or none that counts.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 403, description = "An application's token.", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 409, description = "An update is under way, or the bundle is not newer than what runs.", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 409, description = "An update is under way, the bundle is not newer than what runs, or nothing is updated here.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 429, description = "Too many requests of this caller are under way.", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing is updated here, or there is no room.", body = ProblemDetails, content_type = "application/problem+json")))]
+        (status = 503, description = "There is no room, or the boot partition does not answer.", body = ProblemDetails, content_type = "application/problem+json")))]
 async fn install<P: Platform>(
     State(mec): State<Arc<Mec<P>>>,
     Extension(caller): Extension<Caller>,
@@ -92,9 +92,9 @@ async fn install<P: Platform>(
     (status = 200, description = "It is given up; the box goes back to the release before by itself.", body = Value),
     (status = 401, description = "No token, or none that counts.", body = ProblemDetails, content_type = "application/problem+json"),
     (status = 403, description = "An application's token.", body = ProblemDetails, content_type = "application/problem+json"),
-    (status = 409, description = "Nothing is under way that could be given up.", body = ProblemDetails, content_type = "application/problem+json"),
+    (status = 409, description = "Nothing is under way that could be given up, or nothing is updated here.", body = ProblemDetails, content_type = "application/problem+json"),
     (status = 429, description = "Too many requests of this caller are under way.", body = ProblemDetails, content_type = "application/problem+json"),
-    (status = 503, description = "Nothing is updated here.", body = ProblemDetails, content_type = "application/problem+json")))]
+    (status = 503, description = "The boot partition does not answer.", body = ProblemDetails, content_type = "application/problem+json")))]
 async fn roll_back<P: Platform>(
     State(mec): State<Arc<Mec<P>>>,
     Extension(caller): Extension<Caller>,
