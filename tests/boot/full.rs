@@ -42,7 +42,7 @@ pub fn a_box_whose_data_partition_is_full_goes_on_and_makes_room_for_an_update(
     let answer = door.say(&["update", "install"], Some(bundle))?;
     let why = String::from_utf8_lossy(&answer.stderr).into_owned();
     ensure!(
-        !answer.status.success() && why.contains("room"),
+        !answer.status.success() && why.contains("are free"),
         "an update finds room on a full partition: {why}"
     );
     guest.machine.cut()?;
