@@ -14,9 +14,9 @@ use crate::draw::Draw;
 const SEED: &str = "UMEC_CUTS_SEED";
 /// The seed where nobody names one: a test that fails for one person has to fail for the next.
 const USUAL: u64 = 5;
-/// Cuts of new boxes, of boxes at work and of updates, by default and in a whole campaign.
-const FEW: [u32; 3] = [2, 2, 4];
-const ALL: [u32; 3] = [40, 70, 90];
+/// Cuts of new boxes, of boxes at work and of updates, by default and in a whole campaign: some 25, 35 and 80 s each.
+const FEW: [u32; 3] = [2, 2, 3];
+const ALL: [u32; 3] = [50, 90, 60];
 
 /// One run of the campaign.
 #[derive(Debug)]
