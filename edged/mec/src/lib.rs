@@ -11,6 +11,7 @@ mod app_support;
 mod bandwidth;
 mod caller;
 mod docs;
+pub mod download;
 pub mod fixture;
 mod lifecycle;
 mod news;

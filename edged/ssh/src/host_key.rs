@@ -1,8 +1,7 @@
 //! The host key: read, or made once.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use russh::keys::key::safe_rng;
@@ -11,9 +10,6 @@ use russh::keys::{Algorithm, PrivateKey};
 
 use crate::SshError;
 use crate::bounds::HOST_KEY_MAX;
-
-/// Readable by its owner alone.
-const MODE: u32 = 0o600;
 
 /// The private host key.
 #[derive(Debug, Clone)]
@@ -44,7 +40,8 @@ impl HostKey {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = Self::make().map_err(on_key)?;
                 let text = key.to_text().map_err(on_key)?;
-                write_whole(path, text.as_bytes()).map_err(on_file)?;
+                // Half a key would lock the door after a power cut.
+                edged_authority::write_private(path, text.as_bytes()).map_err(on_file)?;
                 Ok(key)
             }
             Err(error) => Err(on_file(error)),
@@ -85,27 +82,9 @@ impl HostKey {
     }
 }
 
-/// The file appears whole and durable or not at all: half a key would lock the door after a power cut.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(MODE)
-        .open(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

@@ -1,20 +1,10 @@
 //! A bundle from an address. Whoever stands in between may hold it up; that it is ours is its own signature's business.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use edged_console::{ErrorKind, PlatformError};
-use reqwest::{Client, Response, Url, redirect};
-use rustls::{ClientConfig, RootCertStore};
+use edged_mec::download::{client, innermost};
+use reqwest::{Response, Url};
 
 use super::intake::Source;
-
-/// Time to reach a server.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
-/// Longest pause within the content.
-const PAUSE: Duration = Duration::from_secs(30);
-/// Redirections that are followed.
-const REDIRECTIONS: usize = 3;
 
 /// The content of an address.
 pub(super) async fn open(address: &str) -> Result<Response, PlatformError> {
@@ -54,30 +44,4 @@ impl Source for Response {
         let chunk = self.chunk().await.map_err(|error| innermost(&error))?;
         Ok(chunk.unwrap_or_default())
     }
-}
-
-/// The innermost cause says what happened; the outer ones say that something did.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
-}
-
-fn client() -> Result<Client, Box<dyn std::error::Error>> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Client::builder()
-        .tls_backend_preconfigured(tls)
-        .no_proxy()
-        .redirect(redirect::Policy::limited(REDIRECTIONS))
-        .connect_timeout(CONNECT_TIME)
-        .read_timeout(PAUSE)
-        .build()?)
 }

@@ -1,24 +1,17 @@
 //! Content that the node fetches itself (`appPkgPath`): for orchestrators alone, who may name any host.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use mec_api::Problem;
-use reqwest::{Client, Url, redirect};
-use rustls::{ClientConfig, RootCertStore};
+use reqwest::Url;
 
 use super::arrival::{Arrival, fits};
 use super::{PackageId, PackageManagement};
 use crate::Platform;
+use crate::download::{client, innermost};
 
-/// Time to reach a server: one on the other side of the world needs two seconds.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
-/// Longest pause within the content: a server that is silent for so long has forgotten us.
-const PAUSE: Duration = Duration::from_secs(30);
 /// Longest fetch: 2 GiB over 10 Mbit/s.
 const FETCH_TIME: Duration = Duration::from_secs(30 * 60);
-/// Redirections that are followed: stores of packages move once or twice, never in circles.
-const REDIRECTIONS: usize = 3;
 
 /// Where a package may be fetched from.
 ///
@@ -88,34 +81,15 @@ async fn transfer<P: Platform>(arrival: &mut Arrival<P>, from: Url) -> Result<()
 }
 
 fn of_http(error: &reqwest::Error) -> Problem {
-    // The innermost cause says what happened; the outer ones say that something did.
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
     failed(&match error.status() {
         Some(status) => format!("the server answered {status}; check the path"),
-        None => format!("{cause}; check the path and that the server answers"),
+        None => format!(
+            "{}; check the path and that the server answers",
+            innermost(error)
+        ),
     })
 }
 
 fn failed(why: &str) -> Problem {
     Problem::unprocessable(format!("package at /appPkgPath: {why}"))
-}
-
-fn client() -> Result<Client, Box<dyn std::error::Error>> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Client::builder()
-        .tls_backend_preconfigured(tls)
-        .no_proxy()
-        .redirect(redirect::Policy::limited(REDIRECTIONS))
-        .connect_timeout(CONNECT_TIME)
-        .read_timeout(PAUSE)
-        .build()?)
 }
