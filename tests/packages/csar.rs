@@ -157,7 +157,7 @@ impl Csar {
             let packed = u32::try_from(entry.data.len())?;
             let (method, size, crc) = match entry.deflated {
                 Some((size, crc)) => (8_u16, size, crc),
-                None => (0, packed, crc32(&entry.data)),
+                None => (0, packed, crc32fast::hash(&entry.data)),
             };
             let mut head = Vec::new();
             for half in [20_u16, 0, method, 0, 0x21] {
@@ -192,19 +192,4 @@ impl Csar {
         out.extend([0, 0]);
         Ok(out)
     }
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ 0xedb8_8320
-            } else {
-                crc >> 1
-            };
-        }
-    }
-    !crc
 }

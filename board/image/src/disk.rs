@@ -10,7 +10,6 @@ use anyhow::{Context, bail};
 use board_forge::{Bind, DebianRoot, run};
 use edged_slot::{DiskFile, Slot, Slots, lay, next};
 
-use crate::checksum::crc32;
 use crate::guid::Guid;
 
 /// Bytes of a sector.
@@ -143,11 +142,11 @@ impl Disk {
             &word(table),
             &half(128),
             &half(128),
-            &half(crc32(entries)),
+            &half(crc32fast::hash(entries)),
         ]
         .concat();
         // The header's own checksum is over the header with that checksum as zero.
-        let sum = crc32(&[head.as_slice(), &half(0), &rest].concat());
+        let sum = crc32fast::hash(&[head.as_slice(), &half(0), &rest].concat());
         let header = [head.as_slice(), &half(sum), &rest].concat();
         debug_assert_eq!(header.len(), HEADER);
         header
@@ -292,8 +291,8 @@ mod tests {
             assert_eq!(header.len(), HEADER);
             let sum: [u8; 4] = header[16..20].try_into().unwrap();
             header[16..20].fill(0);
-            assert_eq!(sum, crc32(&header).to_le_bytes());
-            assert_eq!(header[88..92], crc32(&entries).to_le_bytes());
+            assert_eq!(sum, crc32fast::hash(&header).to_le_bytes());
+            assert_eq!(header[88..92], crc32fast::hash(&entries).to_le_bytes());
         }
     }
 

@@ -9,7 +9,6 @@ pub mod authenticode;
 mod board;
 mod build;
 mod bundle;
-mod checksum;
 mod crates;
 mod der;
 pub mod disk;

@@ -2,7 +2,6 @@
 
 use anyhow::{Context, bail};
 
-use crate::checksum::crc32;
 use crate::guid::Guid;
 use crate::pcr::Event;
 
@@ -93,7 +92,7 @@ pub fn file(variables: &[Variable]) -> anyhow::Result<Vec<u8>> {
     let mut out = 0u64.to_le_bytes().to_vec();
     out.extend(MAGIC.to_le_bytes());
     out.extend(u32::try_from(FILE_HEAD + body.len())?.to_le_bytes());
-    out.extend(crc32(&body).to_le_bytes());
+    out.extend(crc32fast::hash(&body).to_le_bytes());
     out.extend(body);
     Ok(out)
 }
@@ -107,7 +106,7 @@ pub fn read(file: &[u8]) -> anyhow::Result<Vec<Variable>> {
         .get(FILE_HEAD..)
         .filter(|_| file.get(8..16) == Some(MAGIC.to_le_bytes().as_slice()))
         .context("this is not a file of EFI variables of U-Boot's")?;
-    if file.get(20..24) != Some(crc32(body).to_le_bytes().as_slice()) {
+    if file.get(20..24) != Some(crc32fast::hash(body).to_le_bytes().as_slice()) {
         bail!("the checksum of this file of EFI variables is wrong");
     }
     let mut all = Vec::new();

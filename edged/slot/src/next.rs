@@ -19,8 +19,6 @@ const GLOBAL: [u8; 16] = [
     0x61, 0xdf, 0xe4, 0x8b, 0xca, 0x93, 0xd2, 0x11, 0xaa, 0x0d, 0x00, 0xe0, 0x98, 0x03, 0x2b, 0x8c,
 ];
 const NAME: &str = "BootNext";
-/// The generator of CRC-32 (ISO 3309), reversed.
-const POLYNOMIAL: u32 = 0xedb8_8320;
 
 /// The boot entry of a slot (`board/keys`, `SLOTS`).
 pub fn number(slot: Slot) -> u16 {
@@ -52,7 +50,7 @@ pub fn file(next: Option<Slot>) -> Vec<u8> {
     let mut file = 0u64.to_le_bytes().to_vec();
     file.extend(MAGIC.to_le_bytes());
     file.extend(u32::try_from(LENGTH).unwrap_or_default().to_le_bytes());
-    file.extend(crc32(&entry).to_le_bytes());
+    file.extend(crc32fast::hash(&entry).to_le_bytes());
     file.extend(entry);
     file
 }
@@ -65,15 +63,6 @@ pub fn read(bytes: &[u8]) -> Option<Slot> {
         .find(|slot| file(Some(*slot)) == bytes)
 }
 
-/// CRC-32 as in gzip and Ethernet.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ (POLYNOMIAL & 0u32.wrapping_sub(crc & 1))
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,11 +72,11 @@ mod tests {
         for next in [None, Some(Slot::A), Some(Slot::B)] {
             let file = file(next);
             assert_eq!(file.len(), LENGTH);
-            assert_eq!(file[20..24], crc32(&file[24..]).to_le_bytes());
+            assert_eq!(file[20..24], crc32fast::hash(&file[24..]).to_le_bytes());
             assert_eq!(read(&file), next);
         }
-        // The check value of CRC-32/ISO-HDLC.
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        // The check value of CRC-32/ISO-HDLC, which is the one that U-Boot computes.
+        assert_eq!(crc32fast::hash(b"123456789"), 0xcbf4_3926);
     }
 
     #[test]

@@ -33,22 +33,9 @@ fn environment() -> Vec<u8> {
     }
     data.extend(b"bootdelay=0\0stderr=serial\0stdin=serial\0stdout=serial\0\0");
     data.resize(SIZE - 4, 0);
-    let mut whole = crc32(&data).to_le_bytes().to_vec();
+    let mut whole = crc32fast::hash(&data).to_le_bytes().to_vec();
     whole.extend(data);
     whole
-}
-
-/// CRC-32 as zlib's (polynomial 0x04C11DB7, reflected).
-fn crc32(data: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for byte in data {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            let carry = crc & 1;
-            crc = (crc >> 1) ^ (carry * 0xEDB8_8320);
-        }
-    }
-    !crc
 }
 
 #[cfg(test)]
@@ -56,8 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_checksum_is_the_one_that_u_boot_checks() {
-        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+    fn the_environment_has_the_size_that_u_boot_reads() {
         assert_eq!(environment().len(), SIZE);
     }
 }
