@@ -8,7 +8,7 @@ use board_cross::{Profile, programs};
 use board_firmware::{Pi, qemu_aarch64, raspberry};
 use board_forge::{Bind, Cache, DebianRoot, Digest, Inputs, Made, both, debs, run, tools};
 use board_kernel::Kernel;
-use board_keys::{Keys, Name};
+use board_keys::{Keys, Name, Variables};
 
 use crate::authenticode::Signatory;
 use crate::board::Board;
@@ -18,7 +18,6 @@ use crate::pcr::Event;
 use crate::rpi::Card;
 use crate::uki::{self, Parts, PolicyKey};
 use crate::userspace::{Settings, UserSpace, userspace};
-use crate::variables;
 
 /// The package with systemd-stub, and the stub in it.
 const STUB_PACKAGE: &str = "systemd-boot-efi";
@@ -220,10 +219,10 @@ const RECIPE: &str = concat!(
     include_str!("disk.rs"),
     include_str!("golden.rs"),
     include_str!("../../../edged/evidence/src/golden.rs"),
+    include_str!("../../keys/src/variables.rs"),
     include_str!("policy.rs"),
     include_str!("stub.rs"),
     include_str!("uki.rs"),
-    include_str!("variables.rs"),
 );
 
 fn settings(request: &Request, keys: &Keys) -> anyhow::Result<Settings> {
@@ -365,7 +364,7 @@ fn foretell(before: &Before, uki: &[u8]) -> anyhow::Result<Golden> {
     };
     golden::foretell(&Chain {
         firmware: &before.measured,
-        seed: &variables::read(&fs::read(&before.seed)?)?,
+        seed: &Variables::decode(&fs::read(&before.seed)?)?.0,
         uki,
         partitions: table.as_deref(),
     })

@@ -9,8 +9,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use board_forge::{Bind, DebianRoot, run};
 use edged_slot::{DiskFile, Slot, Slots, lay, next};
-
-use crate::guid::Guid;
+use uuid::{Uuid, uuid};
 
 /// Bytes of a sector.
 pub const SECTOR: u64 = 512;
@@ -26,11 +25,11 @@ pub const DATA: u64 = 4096 * MIB;
 
 /// The types of partitions (UEFI and the Discoverable Partitions Specification), and the names of ours. The names are
 /// the same in every image: two builds are the same bits, and the boot entries can name the partition.
-const ESP_TYPE: Guid = Guid::new("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
-const LUKS_TYPE: Guid = Guid::new("ca7d7ccb-63ed-4c53-861c-1742536059cc");
-const DISK: Guid = Guid::new("756d6563-0000-4000-8000-000000000000");
-const ESP: Guid = Guid::new("756d6563-0000-4000-8000-000000000001");
-const DATA_PARTITION: Guid = Guid::new("756d6563-0000-4000-8000-000000000002");
+const ESP_TYPE: Uuid = uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
+const LUKS_TYPE: Uuid = uuid!("ca7d7ccb-63ed-4c53-861c-1742536059cc");
+const DISK: Uuid = uuid!("756d6563-0000-4000-8000-000000000000");
+const ESP: Uuid = uuid!("756d6563-0000-4000-8000-000000000001");
+const DATA_PARTITION: Uuid = uuid!("756d6563-0000-4000-8000-000000000002");
 /// By this name the box finds its data.
 const DATA_NAME: &str = "umec-data";
 /// The FAT's number, which mformat would else take from the clock.
@@ -49,8 +48,8 @@ pub const VARIABLES: &str = "ubootefi.var";
 
 /// A partition of the table.
 struct Partition {
-    kind: Guid,
-    id: Guid,
+    kind: Uuid,
+    id: Uuid,
     first: u64,
     count: u64,
     name: &'static str,
@@ -109,8 +108,8 @@ impl Disk {
         let mut out = Vec::new();
         for partition in &self.partitions {
             let start = out.len();
-            out.extend(partition.kind.bytes());
-            out.extend(partition.id.bytes());
+            out.extend(partition.kind.to_bytes_le());
+            out.extend(partition.id.to_bytes_le());
             out.extend(partition.first.to_le_bytes());
             out.extend((partition.first + partition.count - 1).to_le_bytes());
             out.extend(0u64.to_le_bytes());
@@ -138,7 +137,7 @@ impl Disk {
             &word(other),
             &word(2 + TABLE_SECTORS),
             &word(last - TABLE_SECTORS - 1),
-            &DISK.bytes(),
+            &DISK.to_bytes_le(),
             &word(table),
             &half(128),
             &half(128),

@@ -5,6 +5,7 @@
 //! entry that U-Boot makes by itself of the disk that it finds, and U-Boot's version where no stage before it measures it.
 
 use anyhow::Context;
+use board_keys::Variable;
 use edged_evidence::golden::CALLING;
 pub use edged_evidence::golden::{Expected, Golden, PHASES, Register};
 
@@ -12,7 +13,6 @@ use crate::authenticode;
 use crate::pcr::{Event, Value};
 use crate::pe::Pe;
 use crate::stub;
-use crate::variables::{self, Variable};
 
 /// What firmware measures between what it is and what it starts (PFP, `EV_SEPARATOR`).
 const SEPARATOR: [u8; 4] = [0; 4];
@@ -20,6 +20,8 @@ const SEPARATED: u8 = 8;
 /// Texts that U-Boot measures (`EV_EFI_ACTION`).
 const EXIT: &str = "Exit Boot Services Invocation";
 const EXITED: &str = "Exit Boot Services Returned with Success";
+/// The variables with the keys, in the order in which U-Boot measures them.
+const KEYS: [&str; 4] = ["PK", "KEK", "db", "dbx"];
 /// The names of the events that only the machine knows.
 const DEVICE_TREE: &str = "DTB DATA";
 const VERSION: &str = "version of the firmware";
@@ -78,26 +80,26 @@ fn text(pcr: u8, text: &str) -> (u8, Expected) {
 }
 
 /// TF-A's measurements, or U-Boot's of itself where nobody is before it.
-fn firmware(measured: &[Event]) -> Vec<(u8, Expected)> {
-    if measured.is_empty() {
+fn firmware(stages: &[Event]) -> Vec<(u8, Expected)> {
+    if stages.is_empty() {
         return vec![machine(0, VERSION)];
     }
-    measured.iter().cloned().map(known).collect()
+    stages.iter().cloned().map(known).collect()
 }
 
 /// The state of secure boot: on, with these keys, in user mode.
 fn secure_boot(keys: &[Variable]) -> Vec<(u8, Expected)> {
-    let flag = |name: &str, value: u8| Variable::global(name, vec![value]).event(7);
+    let flag = |name: &str, value: u8| measured(7, &Variable::global(name, vec![value]));
     let key = |name: &str| {
         keys.iter()
             .find(|variable| variable.name == name)
             .map_or_else(
-                || Variable::key(name, Vec::new()).event(7),
-                |variable| variable.event(7),
+                || measured(7, &Variable::key(name, Vec::new())),
+                |variable| measured(7, variable),
             )
     };
     let mut events = vec![flag("SecureBoot", 1)];
-    events.extend(variables::KEYS.map(key));
+    events.extend(KEYS.map(key));
     events.extend([flag("DeployedMode", 0), flag("AuditMode", 0)]);
     events.into_iter().map(known).collect()
 }
@@ -105,7 +107,26 @@ fn secure_boot(keys: &[Variable]) -> Vec<(u8, Expected)> {
 /// The boot manager's variables, in the order in which they stand in the seed: it knows no others.
 fn boot_manager(seed: &[Variable]) -> Vec<(u8, Expected)> {
     let own = seed.iter().filter(|one| one.name.starts_with("Boot"));
-    own.map(|variable| known(variable.event(1))).collect()
+    own.map(|variable| known(measured(1, variable))).collect()
+}
+
+/// A variable as it is measured (`UEFI_VARIABLE_DATA`).
+fn measured(pcr: u8, variable: &Variable) -> Event {
+    let name: Vec<u8> = wide(&variable.name).collect();
+    let length = |count: usize| u64::try_from(count).unwrap_or(u64::MAX).to_le_bytes();
+    let parts: [&[u8]; 5] = [
+        &variable.vendor.to_bytes_le(),
+        &length(name.len() / 2),
+        &length(variable.data.len()),
+        &name,
+        &variable.data,
+    ];
+    Event::of(pcr, &variable.name, &parts.concat())
+}
+
+/// UTF-16.
+fn wide(text: &str) -> impl Iterator<Item = u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes)
 }
 
 fn application(count: usize, file: &[u8]) -> anyhow::Result<(u8, Expected)> {
@@ -119,12 +140,8 @@ fn application(count: usize, file: &[u8]) -> anyhow::Result<(u8, Expected)> {
 /// What the kernel's own EFI stub measures: its command line as it gets it, in UTF-16 with its end, and its initrd.
 fn kernel_inputs(image: &Pe) -> [(u8, Expected); 2] {
     let line = image.section(".cmdline").unwrap_or_default();
-    let line: Vec<u8> = String::from_utf8_lossy(line)
-        .trim_end_matches('\0')
-        .encode_utf16()
-        .chain([0])
-        .flat_map(u16::to_le_bytes)
-        .collect();
+    let line = String::from_utf8_lossy(line);
+    let line: Vec<u8> = wide(line.trim_end_matches('\0')).chain([0, 0]).collect();
     [
         known(Event::of(9, "LOADED_IMAGE::LoadOptions", &line)),
         known(Event::of(9, "Linux initrd", &stub::initrd(image))),
@@ -155,8 +172,19 @@ mod tests {
                 "AuditMode"
             ]
         );
-        assert_eq!(events[3], known(db.event(7)));
-        assert_eq!(events[4], known(Variable::key("dbx", Vec::new()).event(7)));
+        assert_eq!(events[3], known(measured(7, &db)));
+        assert_eq!(
+            events[4],
+            known(measured(7, &Variable::key("dbx", Vec::new())))
+        );
+    }
+
+    #[test]
+    fn secure_boot_that_is_on_is_measured_as_on_every_machine() {
+        // As the log of any machine has it whose firmware follows the PC Client profile.
+        let digest = "ccfc4bb32888a345bc8aeadaba552b627d99348c767681ab3141f5b01e40a40e";
+        let event = measured(7, &Variable::global("SecureBoot", vec![1]));
+        assert_eq!(event.digest.to_string(), digest);
     }
 
     #[test]

@@ -13,7 +13,6 @@ mod crates;
 mod der;
 pub mod disk;
 pub mod golden;
-mod guid;
 pub mod inventory;
 mod licence;
 pub mod measure;
@@ -26,7 +25,6 @@ mod sbom;
 mod stub;
 pub mod uki;
 pub mod userspace;
-pub mod variables;
 mod verb;
 
 pub use board::Board;

@@ -18,10 +18,10 @@ pub const SLOTS: [(u16, &str, &str); 2] = [
 /// The order, then the entries.
 pub(crate) fn variables() -> anyhow::Result<Vec<Variable>> {
     let order = SLOTS.iter().flat_map(|(number, _, _)| number.to_le_bytes());
-    let mut all = vec![Variable::boot("BootOrder", order.collect())];
+    let mut all = vec![Variable::global("BootOrder", order.collect())];
     for (number, title, file) in SLOTS {
         let name = format!("Boot{number:04X}");
-        all.push(Variable::boot(&name, option(title, file)?));
+        all.push(Variable::global(&name, option(title, file)?));
     }
     Ok(all)
 }

@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use crate::encoding::pem;
 use crate::holding::{Elsewhere, Place};
-use crate::variables::{GLOBAL, SECURITY_DATABASE};
 use crate::{Algorithm, ImageHash, Name, Reach, Signatures, Signer, Variable, Variables, make};
 
 /// Marks keys that nobody keeps safe.
@@ -224,13 +223,13 @@ impl Keys {
             dbx = dbx.certificate(&certificate(&path)?)?;
         }
         let mut variables = vec![
-            Variable::authenticated("PK", GLOBAL, one(Name::Pk)?),
-            Variable::authenticated("KEK", GLOBAL, one(Name::Kek)?),
-            Variable::authenticated("db", SECURITY_DATABASE, db.bytes()),
+            Variable::authenticated("PK", one(Name::Pk)?),
+            Variable::authenticated("KEK", one(Name::Kek)?),
+            Variable::authenticated("db", db.bytes()),
         ];
         let dbx = dbx.bytes();
         if !dbx.is_empty() {
-            variables.push(Variable::authenticated("dbx", SECURITY_DATABASE, dbx));
+            variables.push(Variable::authenticated("dbx", dbx));
         }
         variables.extend(crate::boot::variables()?);
         Variables(variables).encode()

@@ -136,6 +136,7 @@ fn update(settings: &Settings) -> toml::Table {
     let places = [
         ("key", "/etc/edged/update.pem"),
         ("slot", "/run/umec/slot.sock"),
+        ("stick", "/run/umec/stick.sock"),
         ("policy_key", "/run/systemd/tpm2-pcr-public-key.pem"),
     ];
     let mut update = toml::Table::from_iter(

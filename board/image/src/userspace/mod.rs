@@ -26,12 +26,13 @@ use crate::{inventory, sbom};
 /// Debian's name of the boxes' processors.
 const ARCHITECTURE: &str = "arm64";
 /// Our programs and where they go. Not `edgectl`: it runs where the operator is, and nothing in a box would start it.
-pub const PROGRAMS: [(&str, &str); 5] = [
+pub const PROGRAMS: [(&str, &str); 6] = [
     ("edged", "usr/bin/edged"),
     ("edged-worker", "usr/bin/edged-worker"),
     ("edged-guardian", "usr/bin/edged-guardian"),
     ("umec-init", "usr/lib/umec/umec-init"),
     ("umec-slot", "usr/lib/umec/umec-slot"),
+    ("umec-stick", "usr/lib/umec/umec-stick"),
 ];
 
 /// What an image is for.

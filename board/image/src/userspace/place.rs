@@ -14,7 +14,7 @@ use super::pick::Files;
 use super::{Kept, PROGRAMS};
 
 /// Our units, where the programs' sources are, by their names in the image.
-pub const UNITS: [(&str, &str); 5] = [
+pub const UNITS: [(&str, &str); 7] = [
     ("edged.service", "edged/daemon/edged.service"),
     ("edged-worker.service", "edged/worker/edged-worker.service"),
     (
@@ -23,6 +23,8 @@ pub const UNITS: [(&str, &str); 5] = [
     ),
     ("umec-slot.service", "edged/slot/umec-slot.service"),
     ("umec-slot.socket", "edged/slot/umec-slot.socket"),
+    ("umec-stick@.service", "edged/stick/umec-stick@.service"),
+    ("umec-stick.socket", "edged/stick/umec-stick.socket"),
 ];
 /// Where units go.
 const UNIT_FOLDER: &str = "usr/lib/systemd/system";

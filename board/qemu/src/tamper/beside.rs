@@ -5,8 +5,7 @@ use std::fs;
 use anyhow::Context;
 use board_forge::{Bind, Cache, debs, output, run};
 use board_image::disk::VARIABLES;
-use board_image::variables::{self, Variable};
-use board_keys::{Keys, Name};
+use board_keys::{Keys, Name, Variable, Variables};
 use edged_slot::{Slot, next};
 
 use super::BYPASSED;
@@ -76,7 +75,7 @@ impl Images<'_> {
             Ok(fs::read(self.folder.path.join("list.esl"))?)
         };
         let (foreign, own) = (list("foreign")?, list("db")?);
-        let all = [
+        let all = vec![
             Variable::global("SecureBoot", vec![0]),
             Variable::global("SetupMode", vec![1]),
             Variable::key("PK", foreign.clone()),
@@ -84,7 +83,7 @@ impl Images<'_> {
             Variable::key("db", [foreign, own].concat()),
             Variable::key("dbx", Vec::new()),
         ];
-        self.plant(&format!("::/{VARIABLES}"), &variables::file(&all)?)
+        self.plant(&format!("::/{VARIABLES}"), &Variables(all).encode()?)
     }
 
     /// The second half of the file that says what starts next is of another file, which says that B does.
