@@ -1,4 +1,4 @@
-//! The typed frames between edged, its worker, its guardian and umec-slot.
+//! The typed frames between edged, its worker, its guardian, umec-slot and umec-stick.
 //!
 //! One frame is one JSON object on one line: `{"command": "...", "data": ..., "id": N}`. A request carries an `id` that
 //! its reply repeats; an event has none. Nothing in a frame assumes that both ends share a machine: containers,
@@ -13,6 +13,7 @@ pub mod frame;
 pub mod guardian;
 pub mod secret;
 pub mod slot;
+pub mod stick;
 pub mod worker;
 
 pub use frame::{FRAME_MAX, Frame, FrameError, Refusal, decode, encode};

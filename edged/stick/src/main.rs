@@ -1,0 +1,49 @@
+//! `umec-stick`: writes the one bundle on a stick to its standard output, after a line that says what it is.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use edged_protocol::stick::Reply;
+use edged_protocol::{Frame, Refusal, encode};
+use edged_stick::{Content, find};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Who asked sees that bytes are missing; why is in the journal.
+            eprintln!("umec-stick: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match find::bundle() {
+        Ok(mut found) => {
+            let file = found.file;
+            say(
+                &mut out,
+                Reply::Bundle {
+                    name: file.name.clone(),
+                    size: file.size,
+                },
+            )?;
+            io::copy(&mut Content::new(&mut found.volume, &file), &mut out)?;
+        }
+        Err(error) => say(
+            &mut out,
+            Reply::Refused(Refusal {
+                sentence: error.to_string(),
+                transient: false,
+            }),
+        )?,
+    }
+    out.flush()
+}
+
+fn say(out: &mut impl io::Write, message: Reply) -> io::Result<()> {
+    let line = encode(&Frame { message, id: None }).map_err(io::Error::other)?;
+    out.write_all(&line)
+}
