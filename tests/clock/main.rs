@@ -3,6 +3,7 @@
 //! The real clock cannot be set in a test, so libfaketime moves the wall clock of every process of one node; the
 //! monotonic clock stays.
 
+mod callback;
 mod certificates;
 mod clock;
 

@@ -9,6 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
 use time::macros::datetime;
+use x509_cert::der::{Decode as _, Encode as _};
 
 use crate::leaf::{self, serial};
 use crate::tls::{Issuing, Subject};
@@ -35,6 +36,11 @@ pub enum AuthorityError {
     /// A certificate could not be made.
     #[error("a certificate could not be made: {0}")]
     Make(#[from] rcgen::Error),
+    /// The root is none.
+    #[error(
+        "the root of the box's certificates cannot be read: {0}; remove it and start edged anew"
+    )]
+    Root(#[from] x509_cert::der::Error),
     /// The clock is where no certificate can be.
     #[error("the clock is too far from any year of people; set the time")]
     Clock,
@@ -101,6 +107,15 @@ impl Authority {
     /// The root's certificate, as a file has it.
     pub fn root_pem(&self) -> String {
         leaf::pem("CERTIFICATE", &self.root)
+    }
+
+    /// The root's name (DER), as servers list whom they believe (RFC 8446, 4.2.4).
+    ///
+    /// # Errors
+    /// The root is no certificate.
+    pub(crate) fn subject(&self) -> Result<Vec<u8>, AuthorityError> {
+        let root = x509_cert::Certificate::from_der(&self.root)?;
+        Ok(root.tbs_certificate().subject().to_der()?)
     }
 
     /// A certificate for a public key, good from now on for [`Purpose::life`]. May wait for the TPM.

@@ -1,24 +1,18 @@
-//! A server whose certificate is made when it is asked for.
+//! The box where others connect to it.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::tls::Serving;
-use crate::{Authority, AuthorityError, Certificate, Names, Purpose, Sign};
+use crate::mint::Mint;
+use crate::{Authority, AuthorityError, Names, Purpose, Sign};
 
 /// Who answers, under which names, with which key.
-pub struct Server {
-    authority: Arc<Authority>,
-    key: Arc<dyn Sign>,
-    names: Names,
-    now: fn() -> SystemTime,
-    current: Mutex<Option<(Certificate, Arc<CertifiedKey>)>>,
-}
+#[derive(Debug)]
+pub struct Server(Mint);
 
 impl Server {
     /// A server of the box's own.
@@ -33,13 +27,7 @@ impl Server {
         names: Names,
         now: fn() -> SystemTime,
     ) -> Self {
-        Self {
-            authority,
-            key,
-            names,
-            now,
-            current: Mutex::new(None),
-        }
+        Self(Mint::new(authority, key, (Purpose::Server, names), now))
     }
 
     /// The certificate that is shown now: the last one as long as it is fresh, else a new one. May wait for the TPM.
@@ -47,40 +35,7 @@ impl Server {
     /// # Errors
     /// None is there that is good at this time, and none can be made.
     pub fn current(&self) -> Result<Arc<CertifiedKey>, AuthorityError> {
-        let now = (self.now)();
-        // Held while one is made: whoever connects meanwhile wants this very one.
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((certificate, key)) = &*current
-            && certificate.is_fresh(now)
-        {
-            return Ok(Arc::clone(key));
-        }
-        match self.make(now) {
-            Ok((certificate, key)) => {
-                *current = Some((certificate, Arc::clone(&key)));
-                Ok(key)
-            }
-            Err(error) => match &*current {
-                // Not fresh, but good: better than none.
-                Some((certificate, key)) if certificate.from <= now && now < certificate.until => {
-                    tracing::warn!(%error, "the certificate is not renewed yet");
-                    Ok(Arc::clone(key))
-                }
-                _ => Err(error),
-            },
-        }
-    }
-
-    fn make(&self, now: SystemTime) -> Result<(Certificate, Arc<CertifiedKey>), AuthorityError> {
-        let public = self.key.public();
-        let certificate = self
-            .authority
-            .issue(Purpose::Server, &self.names, &public, now)?;
-        let chain = vec![certificate.der.clone(), self.authority.root().clone()];
-        let serving = Serving(Arc::clone(&self.key));
-        let key = Arc::new(CertifiedKey::new(chain, Arc::new(serving)));
-        tracing::info!(until = %time::OffsetDateTime::from(certificate.until), "made a certificate");
-        Ok((certificate, key))
+        self.0.current()
     }
 
     /// TLS 1.2 and 1.3 with this server's certificate (MEC 009, 6.22).
@@ -103,13 +58,5 @@ impl ResolvesServerCert for Server {
         current
             .inspect_err(|error| tracing::error!(%error, "a connection is refused"))
             .ok()
-    }
-}
-
-impl fmt::Debug for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("names", &self.names)
-            .finish_non_exhaustive()
     }
 }

@@ -53,9 +53,9 @@ impl rcgen::SigningKey for Issuing<'_> {
 
 /// For rustls.
 #[derive(Debug)]
-pub(crate) struct Serving(pub(crate) Arc<dyn Sign>);
+pub(crate) struct Handshakes(pub(crate) Arc<dyn Sign>);
 
-impl SigningKey for Serving {
+impl SigningKey for Handshakes {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
         if !offered.contains(&SignatureScheme::ECDSA_NISTP256_SHA256) {
             return None;
@@ -68,7 +68,7 @@ impl SigningKey for Serving {
     }
 }
 
-impl Signer for Serving {
+impl Signer for Handshakes {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
         signature(&*self.0, message).map_err(|error| {
             tracing::error!(%error, "a handshake was not signed");

@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use edged_authority::{
-    Authority, BACKDATED, FileKey, LIFE, Names, Purpose, RequestError, Server, Sign, requested_key,
+    Authority, BACKDATED, Client, FileKey, LIFE, Names, Purpose, RequestError, Server, Sign,
+    requested_key,
 };
+use rustls::client::ResolvesClientCert as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
@@ -50,6 +52,16 @@ fn is_good(
     name: &str,
     at: SystemTime,
 ) -> bool {
+    is_good_for(KeyUsage::server_auth(), leaf, root, name, at)
+}
+
+fn is_good_for(
+    usage: KeyUsage,
+    leaf: &CertificateDer<'_>,
+    root: &CertificateDer<'_>,
+    name: &str,
+    at: SystemTime,
+) -> bool {
     let anchors = [anchor_from_trusted_cert(root).unwrap()];
     let leaf = EndEntityCert::try_from(leaf).unwrap();
     let at = UnixTime::since_unix_epoch(at.duration_since(SystemTime::UNIX_EPOCH).unwrap());
@@ -58,12 +70,28 @@ fn is_good(
         &anchors,
         &[],
         at,
-        KeyUsage::server_auth(),
+        usage,
         None,
         None,
     );
     let name = ServerName::try_from(name.to_owned()).unwrap();
     chain.is_ok() && leaf.verify_is_valid_for_subject_name(&name).is_ok()
+}
+
+/// A day, a year, ten; back, and beyond what people live to see.
+fn moments() -> [SystemTime; 8] {
+    let begin = SystemTime::now();
+    let year = 365 * DAY;
+    [
+        begin,
+        begin + DAY,
+        begin + year,
+        begin + 10 * year,
+        begin,
+        begin - DAY,
+        begin + 7000 * year,
+        begin - 20 * year,
+    ]
 }
 
 #[test]
@@ -76,18 +104,7 @@ fn whatever_the_clock_says_the_certificate_is_good_then() {
         names(),
         now,
     );
-    let begin = SystemTime::now();
-    let year = 365 * DAY;
-    for at in [
-        begin,
-        begin + DAY,
-        begin + year,
-        begin + 10 * year,
-        begin,
-        begin - DAY,
-        begin + 7000 * year,
-        begin - 20 * year,
-    ] {
+    for at in moments() {
         NOW.set(at);
         let shown = server.current().unwrap();
         for name in ["edge.mec.internal", "10.77.0.1"] {
@@ -103,6 +120,44 @@ fn whatever_the_clock_says_the_certificate_is_good_then() {
             at
         ));
     }
+}
+
+#[test]
+fn whatever_the_clock_says_the_box_connects_with_a_certificate_of_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = box_of(&folder);
+    let tls = key(&folder, "tls.key");
+    let client = Client::with_clock(Arc::clone(&authority), tls, names(), now).unwrap();
+    for at in moments() {
+        NOW.set(at);
+        let shown = client.current().unwrap();
+        let leaf = shown.cert.first().unwrap();
+        let good = |usage| is_good_for(usage, leaf, authority.root(), "edge.mec.internal", at);
+        assert!(good(KeyUsage::client_auth()), "at {at:?}");
+        assert!(!good(KeyUsage::server_auth()), "it serves at {at:?}");
+    }
+}
+
+#[test]
+fn a_server_that_lists_others_is_shown_no_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let authority = box_of(&folder);
+    let tls = key(&folder, "tls.key");
+    let client = Client::new(Arc::clone(&authority), tls, names()).unwrap();
+    let subject = |root: &CertificateDer<'static>| {
+        let anchor = anchor_from_trusted_cert(root).unwrap();
+        // webpki keeps what is in the sequence; servers list all of it.
+        let length = u8::try_from(anchor.subject.len()).unwrap();
+        [&[0x30, length][..], &anchor.subject].concat()
+    };
+    let ours = subject(authority.root());
+    let pole = Authority::open(other.path(), "pole-7", key(&other, "ca.key")).unwrap();
+    let theirs = subject(pole.root());
+    let is_shown = |roots: &[&[u8]]| client.resolve(roots, &[]).is_some();
+    assert!(is_shown(&[]));
+    assert!(is_shown(&[&theirs, &ours]));
+    assert!(!is_shown(&[&theirs]));
 }
 
 #[test]

@@ -162,7 +162,8 @@ pub async fn run(config: Config) -> Result<(), BootError> {
         Arc::clone(&addressing),
         picture,
     );
-    let mec = interfaces::open(&config, &addressing, registry, reach)?;
+    let own = prepare::identity(&config, &addressing, &trust)?;
+    let mec = interfaces::open(&config, &addressing, registry, reach, own)?;
     let router = edged_mec::router(Arc::clone(&mec), tokens);
     let restart = Arc::new(Notify::new());
     let door = Door::new(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use edged_config::{Addressing, Config};
 use edged_mec::package_management::PackageManagement;
 use edged_mec::{Facts, Mec};
-use edged_notify::{Deliverer, Limits, Subscriptions, SystemClock};
+use edged_notify::{Deliverer, Identity, Limits, Subscriptions, SystemClock};
 use edged_store::Store;
 use tokio::task::JoinSet;
 
@@ -21,6 +21,7 @@ pub fn open(
     addressing: &Addressing,
     registry: Registry,
     reach: NodeReach,
+    own: Identity,
 ) -> Result<Arc<Mec<Registry>>, BootError> {
     let authorities = match &config.notifications.ca {
         None => None,
@@ -29,7 +30,12 @@ pub fn open(
             source,
         })?),
     };
-    let deliverer = Deliverer::new(Arc::new(reach), authorities.as_deref(), Limits::default())?;
+    let deliverer = Deliverer::new(
+        Arc::new(reach),
+        authorities.as_deref(),
+        Some(own),
+        Limits::default(),
+    )?;
     let subscriptions = Subscriptions::open(
         Store::open(&config.node.database())?,
         deliverer.clone(),

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use edged_authority::{Authority, AuthorityError, Names, Server};
+use edged_authority::{Authority, AuthorityError, Client, Names, Server};
 use edged_config::{Addressing, Config};
 use edged_image::{ImageError, ImageTrust};
 use edged_mec::Tokens;
 use edged_mec::query::MarkerKey;
+use edged_notify::Identity;
 use edged_protocol::Secret;
 use edged_signature::Policy;
 use edged_trust::Purpose;
@@ -97,6 +98,20 @@ pub fn server(
     let names = names(config, addressing);
     let server = Server::new(authority(config, trust)?, key, names);
     Ok(Arc::new(server))
+}
+
+/// Who the box is where it connects to others: with the key of HTTPS, and under the same names.
+pub fn identity(
+    config: &Config,
+    addressing: &Addressing,
+    trust: &Trust,
+) -> Result<Identity, PrepareError> {
+    let key = trust.key(Purpose::Tls)?;
+    let authority = authority(config, trust)?;
+    Ok(Identity {
+        root: authority.root().clone(),
+        certificate: Arc::new(Client::new(authority, key, names(config, addressing))?),
+    })
 }
 
 /// Who signs tokens.

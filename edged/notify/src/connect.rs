@@ -15,7 +15,6 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use crate::Callback;
 use crate::counters::Counters;
@@ -163,8 +162,7 @@ impl Outbound {
         };
         let name = ServerName::try_from(callback.host().to_owned())
             .map_err(|error| tls(io::Error::other(error)))?;
-        let connector = TlsConnector::from(self.trust.config().await?);
-        let stream = connector.connect(name, stream).await.map_err(tls)?;
+        let stream = self.trust.shake(name, stream).await?.map_err(tls)?;
         Ok((to, Box::new(stream)))
     }
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::connect::{Outbound, Reach};
 use crate::lane::Lane;
 use crate::queue::NOTIFICATION_MAX;
-use crate::tls::Trust;
+use crate::tls::{Identity, Trust};
 use crate::{AttachError, Counts, Limits, Subscription, SubscriptionId, websocket};
 
 /// Why there is no deliverer.
@@ -38,13 +38,14 @@ struct Shared {
 }
 
 impl Deliverer {
-    /// With what the node knows of names and policy, and the PEM text of authorities beside the system's.
+    /// With what the node knows of names and policy, the PEM text of authorities beside the system's, and who the box is.
     pub fn new(
         reach: Arc<dyn Reach>,
         authorities: Option<&[u8]>,
+        own: Option<Identity>,
         limits: Limits,
     ) -> Result<Self, NotifyError> {
-        let trust = Trust::new(authorities)?;
+        let trust = Trust::new(authorities, own)?;
         Ok(Self(Arc::new(Shared {
             lanes: Mutex::default(),
             outbound: Arc::new(Outbound::new(reach, limits, trust)),

@@ -40,6 +40,7 @@ pub use deliver::{Deliverer, NotifyError};
 pub use limits::Limits;
 pub use subscription::{ParseSubscriptionIdError, Subscription, SubscriptionId};
 pub use subscriptions::{SubscribeError, Subscriptions};
+pub use tls::Identity;
 pub use websocket::AttachError;
 
 #[cfg(test)]

@@ -1,33 +1,56 @@
-//! TLS towards https callbacks: rustls with ring; the system's authorities and those of the configuration.
+//! TLS towards https callbacks: rustls with ring; the system's authorities, those of the configuration and the box's own.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
-use rustls::pki_types::CertificateDer;
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::sync::OnceCell;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, OnceCell, Semaphore};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::connect::ConnectError;
 use crate::deliver::NotifyError;
 
-/// Whom an https callback is believed.
+/// Steps of handshakes at once: one may sign with a key in a TPM, which does one after the other.
+const STEPS: usize = 4;
+
+/// The box among those who believe its own authority.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The authority: a callback that it certified is believed.
+    pub root: CertificateDer<'static>,
+    /// What a callback is shown that asks who connects.
+    pub certificate: Arc<dyn ResolvesClientCert>,
+}
+
+/// Whom an https callback is believed, and what it is shown.
 #[derive(Debug)]
 pub(crate) struct Trust {
     extra: Vec<CertificateDer<'static>>,
+    certificate: Option<Arc<dyn ResolvesClientCert>>,
+    steps: Semaphore,
     /// Made for the first https callback: reading the system's authorities takes a while, and most boxes need none.
     config: OnceCell<Arc<ClientConfig>>,
 }
 
 impl Trust {
-    /// With the authorities of a PEM text beside the system's.
-    pub(crate) fn new(pem: Option<&[u8]>) -> Result<Self, NotifyError> {
+    /// With the authorities of a PEM text and the box's own beside the system's.
+    pub(crate) fn new(pem: Option<&[u8]>, own: Option<Identity>) -> Result<Self, NotifyError> {
         let refuse = |reason: String| NotifyError::Authority { reason };
-        let extra: Vec<_> = CertificateDer::pem_slice_iter(pem.unwrap_or_default())
+        let mut extra: Vec<_> = CertificateDer::pem_slice_iter(pem.unwrap_or_default())
             .collect::<Result<_, _>>()
             .map_err(|error| refuse(error.to_string()))?;
         if pem.is_some() && extra.is_empty() {
             return Err(refuse("it holds no certificate".to_owned()));
         }
+        let (root, certificate) = own.map(|own| (own.root, own.certificate)).unzip();
+        extra.extend(root);
         let mut probe = RootCertStore::empty();
         for certificate in &extra {
             probe
@@ -36,15 +59,47 @@ impl Trust {
         }
         Ok(Self {
             extra,
+            certificate,
+            steps: Semaphore::new(STEPS),
             config: OnceCell::new(),
         })
     }
 
-    pub(crate) async fn config(&self) -> Result<Arc<ClientConfig>, ConnectError> {
-        let extra = || self.extra.clone();
+    /// The client's half of a handshake. Where the server asks for a certificate, making and proving it may wait for the
+    /// TPM: every step happens on a thread of its own, which is given back while the server is waited for.
+    pub(crate) async fn shake(
+        &self,
+        name: ServerName<'static>,
+        stream: TcpStream,
+    ) -> Result<io::Result<TlsStream<TcpStream>>, ConnectError> {
+        let connector = TlsConnector::from(self.config().await?);
+        let mut shaking = connector.connect(name, stream);
+        let ready = Arc::new(Ready::default());
+        let waker = Waker::from(Arc::clone(&ready));
+        loop {
+            let waker = waker.clone();
+            let polled = {
+                // The semaphore is never closed.
+                let _place = self.steps.acquire().await;
+                let step = tokio::task::spawn_blocking(move || {
+                    let polled = Pin::new(&mut shaking).poll(&mut Context::from_waker(&waker));
+                    (shaking, polled)
+                });
+                step.await
+            };
+            match polled {
+                Ok((_, Poll::Ready(shaken))) => return Ok(shaken),
+                Ok((again, Poll::Pending)) => shaking = again,
+                Err(error) => return Ok(Err(io::Error::other(error))),
+            }
+            ready.0.notified().await;
+        }
+    }
+
+    async fn config(&self) -> Result<Arc<ClientConfig>, ConnectError> {
         let make = || async {
-            let extra = extra();
-            tokio::task::spawn_blocking(move || config(extra))
+            let (extra, certificate) = (self.extra.clone(), self.certificate.clone());
+            tokio::task::spawn_blocking(move || config(extra, certificate))
                 .await
                 .map_err(|error| ConnectError::Trust(error.to_string()))?
         };
@@ -52,9 +107,21 @@ impl Trust {
     }
 }
 
-fn config(extra: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, ConnectError> {
+/// Woken while nobody waits, it remembers: a server may answer before the step has ended that asked it.
+#[derive(Default)]
+struct Ready(Notify);
+
+impl Wake for Ready {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+fn config(
+    extra: Vec<CertificateDer<'static>>,
+    certificate: Option<Arc<dyn ResolvesClientCert>>,
+) -> Result<Arc<ClientConfig>, ConnectError> {
     let mut roots = RootCertStore::empty();
-    // A box without the system's store still reaches callbacks of its own authority.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots.add_parsable_certificates(extra);
     // A provider of its own, so that nothing depends on a process-wide default.
@@ -62,7 +129,9 @@ fn config(extra: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, Conn
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| ConnectError::Trust(error.to_string()))?;
-    Ok(Arc::new(
-        builder.with_root_certificates(roots).with_no_client_auth(),
-    ))
+    let builder = builder.with_root_certificates(roots);
+    Ok(Arc::new(match certificate {
+        Some(certificate) => builder.with_client_cert_resolver(certificate),
+        None => builder.with_no_client_auth(),
+    }))
 }

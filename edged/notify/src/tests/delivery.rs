@@ -175,7 +175,7 @@ fn authorities_that_are_none_are_refused_at_the_start() {
     ] {
         let reach = Arc::new(Here::default());
         assert!(
-            crate::Deliverer::new(reach, Some(bad.as_bytes()), brisk()).is_err(),
+            crate::Deliverer::new(reach, Some(bad.as_bytes()), None, brisk()).is_err(),
             "{bad:?} was taken"
         );
     }

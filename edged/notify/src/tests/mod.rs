@@ -71,7 +71,7 @@ impl Node {
 
     fn with(reach: Here, authorities: Option<&[u8]>, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let deliverer = Deliverer::new(Arc::new(reach), authorities, limits).unwrap();
+        let deliverer = Deliverer::new(Arc::new(reach), authorities, None, limits).unwrap();
         Self::open(folder, deliverer)
     }
 
@@ -88,7 +88,7 @@ impl Node {
 
     /// The same box after a restart.
     fn restarted(self) -> Self {
-        let deliverer = Deliverer::new(Arc::new(Here::default()), None, brisk()).unwrap();
+        let deliverer = Deliverer::new(Arc::new(Here::default()), None, None, brisk()).unwrap();
         drop(self.subscriptions);
         Self::open(self.folder, deliverer)
     }
