@@ -11,12 +11,13 @@ use crate::elf::{self, Linked};
 use crate::workshop::Workshop;
 
 /// Packages with a program each, and its name.
-const SHARED: [(&str, &str); 5] = [
+const SHARED: [(&str, &str); 6] = [
     ("edged", "edged"),
     ("edged-worker", "edged-worker"),
     ("edged-guardian", "edged-guardian"),
     ("edgectl", "edgectl"),
     ("edged-slot", "umec-slot"),
+    ("edged-stick", "umec-stick"),
 ];
 /// PID 1 of the RAM root, where there is no library yet.
 const INIT: &str = "umec-init";

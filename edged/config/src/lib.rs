@@ -250,6 +250,8 @@ pub struct Update {
     pub key: PathBuf,
     /// The socket of umec-slot, which owns the boot partition.
     pub slot: PathBuf,
+    /// The socket of umec-stick, which reads sticks.
+    pub stick: PathBuf,
     /// The public key whose policy opens the data, PEM, as the firmware handed it on; no file where no TPM seals the data.
     pub policy_key: PathBuf,
     /// Seconds that a trial has to become healthy. The default leaves time for two slow starts of what runs on the box.

@@ -5,15 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::Finding;
 
-/// What comes by SFTP is called so.
+/// What comes by SFTP is called so, and what is on a stick.
 const UPLOADED: &str = "uploaded";
+const STICK: &str = "stick";
 
 /// What is done about updates.
 #[derive(Debug, Clone, Subcommand)]
 pub enum UpdateVerb {
     /// Show what runs, what is under way and how the last update ended; ends with 1 where something needs you.
     Status,
-    /// Take a signed bundle: from standard input, an https:// address, or what was uploaded by sftp. The box writes it
+    /// Take a signed bundle: from standard input, an https:// address, what was uploaded by sftp, or a stick. The box writes it
     /// beside what runs, starts it on trial, and keeps it if the box does as well as before.
     Install(InstallArgs),
     /// Confirm a trial as soon as the box does as well as before, without waiting ten seconds more.
@@ -25,12 +26,17 @@ pub enum UpdateVerb {
 /// Words of `update install`.
 #[derive(Debug, Clone, Args)]
 pub struct InstallArgs {
-    /// A bundle on your own machine (only edgectl can open it), - for standard input, https://…, or `uploaded`
+    /// A bundle on your own machine (only edgectl can open it), - for standard input, https://…, `uploaded`, or `stick`:
+    /// the one file that ends in .update on what is plugged into the box (FAT32 or exFAT)
     #[arg(value_name = "FROM")]
     pub from: Option<String>,
     /// Take it although this release could not read the database again after a rollback
     #[arg(long)]
     pub no_way_back: bool,
+    /// Stay until the update is confirmed or rolled back, over the box's restarts (edgectl alone: the connection ends
+    /// with the box)
+    #[arg(long)]
+    pub wait: bool,
 }
 
 /// Where a bundle comes from.
@@ -42,6 +48,8 @@ pub enum BundleSource {
     Address(String),
     /// What was uploaded before.
     Uploaded,
+    /// The one bundle that is plugged into the box.
+    Stick,
 }
 
 impl InstallArgs {
@@ -50,6 +58,7 @@ impl InstallArgs {
         match self.from.as_deref() {
             None | Some("-") => Some(BundleSource::Input),
             Some(UPLOADED) => Some(BundleSource::Uploaded),
+            Some(STICK) => Some(BundleSource::Stick),
             Some(address) if address.contains("://") => {
                 Some(BundleSource::Address(address.to_owned()))
             }
@@ -127,6 +136,7 @@ mod tests {
             let args = InstallArgs {
                 from: from.map(str::to_owned),
                 no_way_back: false,
+                wait: false,
             };
             (args.source(), UpdateVerb::Install(args).reads_input())
         };
@@ -136,6 +146,7 @@ mod tests {
             source(Some("uploaded")),
             (Some(BundleSource::Uploaded), false)
         );
+        assert_eq!(source(Some("stick")), (Some(BundleSource::Stick), false));
         assert_eq!(source(Some("./uploaded")), (None, true));
         let address = "https://a.example/5.update";
         assert_eq!(

@@ -28,6 +28,11 @@ where
                     ExitStatus::FAILED
                 });
             }
+            // Nobody can stay on a box that starts anew.
+            UpdateVerb::Install(args) if args.wait => {
+                let why = "--wait outlives this connection: use edgectl, or leave it out and ask `update status`";
+                return Err(Stop::Usage(why.to_owned()));
+            }
             UpdateVerb::Install(args) => {
                 let Some(source) = args.source() else {
                     return Err(not_here(

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use super::error;
 
 /// Bytes that are read at once.
-const CHUNK: usize = 64 << 10;
+pub(super) const CHUNK: usize = 64 << 10;
 /// Room that stays free: the database and the records of applications go on while a bundle is here.
 const SPARE: u64 = 16 << 20;
 

@@ -14,6 +14,7 @@ mod intake;
 mod keeper;
 mod network;
 mod slot;
+mod stick;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -171,6 +172,12 @@ impl Updates {
                 self.here()?;
                 let answer = fetch::open(&address).await?;
                 self.install_from(answer, no_way_back, progress).await
+            }
+            BundleSource::Stick => {
+                drop(input);
+                let stick = stick::open(&self.here()?.options.stick).await?;
+                progress.say(format!("reading {} from the stick", stick.name));
+                self.install_from(stick, no_way_back, progress).await
             }
             BundleSource::Uploaded => {
                 drop(input);

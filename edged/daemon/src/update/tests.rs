@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edged_protocol::slot::{Command, Reply as Answer, Slot as Place, Slots as Looked};
+use edged_protocol::stick::Reply as StickReply;
 use edged_protocol::{Frame, Refusal, decode, encode};
 use edged_update::{BootId, Outcome, Release, State, Update, Wish};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -152,6 +153,7 @@ impl Machine {
         let options = edged_config::Update {
             key: "/none".into(),
             slot: socket,
+            stick: "/none".into(),
             policy_key: "/none".into(),
             trial: 60,
         };
@@ -387,7 +389,8 @@ async fn updates(machine: &Machine, database: u32) -> Updates {
     let folder = machine.path().display();
     let text = format!(
         "version = 1\n[node]\nstate = \"{folder}\"\nrun = \"{folder}\"\n\
-         [update]\nkey = \"{folder}/update.pem\"\nslot = \"{folder}/slot.sock\"\npolicy_key = \"{folder}/policy.pem\"\n\
+         [update]\nkey = \"{folder}/update.pem\"\nslot = \"{folder}/slot.sock\"\n\
+         stick = \"{folder}/stick.sock\"\npolicy_key = \"{folder}/policy.pem\"\n\
          [image]\nbuild = \"{folder}/build.json\"\ncommissioners = \"/none\"\nrequests = \"{folder}/requests\"\n\
          event_log = \"/none\"\nregisters = \"/none\"\n"
     );
@@ -476,6 +479,58 @@ async fn what_was_uploaded_is_taken_once() {
     std::fs::write(&uploaded, &good).unwrap();
     assert!(take().await.is_ok());
     assert!(!uploaded.exists());
+}
+
+/// A umec-stick that says what it is given, to one who asks.
+fn says(machine: &Machine, message: StickReply, bytes: Vec<u8>) {
+    let path = machine.path().join("stick.sock");
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(path).unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let line = encode(&Frame { message, id: None }).unwrap();
+        stream.write_all(&line).await.unwrap();
+        // Whoever refuses the bundle reads no further.
+        let _ = stream.write_all(&bytes).await;
+    });
+}
+
+#[tokio::test]
+async fn what_is_on_a_stick_is_judged_as_what_comes_any_other_way() {
+    let machine = Machine::new();
+    let updates = updates(&machine, edged_store::SCHEMA_READS).await;
+    let take = async || {
+        let (progress, _steps) = Progress::channel();
+        let taken = updates.install(BundleSource::Stick, false, &[][..], &progress);
+        let taken = taken.await.map(|view| view.state);
+        taken.map_err(|error| error.to_string())
+    };
+    let bundle = |bytes: &[u8]| StickReply::Bundle {
+        name: "5.update".to_owned(),
+        size: u64::try_from(bytes.len()).unwrap(),
+    };
+    assert!(take().await.unwrap_err().contains("not to be reached"));
+    let refusal = Refusal {
+        sentence: "no stick is plugged in".to_owned(),
+        transient: false,
+    };
+    says(&machine, StickReply::Refused(refusal), Vec::new());
+    assert!(take().await.unwrap_err().contains("no stick is plugged in"));
+
+    let (_, good) = Draft::new().bytes();
+    let mut foreign = Draft::new();
+    foreign.signer = &KEYS[1];
+    let foreign = foreign.bytes().1;
+    says(&machine, bundle(&foreign), foreign.clone());
+    assert!(take().await.unwrap_err().contains("signature is wrong"));
+    says(&machine, bundle(&good), good[..good.len() - 1].to_vec());
+    let refusal = take().await.unwrap_err();
+    assert!(refusal.contains("was it pulled out?"), "{refusal}");
+    assert_eq!(machine.medium().asked, []);
+
+    says(&machine, bundle(&good), good.clone());
+    take().await.unwrap();
+    assert_eq!(machine.medium().asked.first(), Some(&Command::Write {}));
 }
 
 #[tokio::test]
