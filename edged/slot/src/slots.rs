@@ -5,11 +5,11 @@
 //! what starts next (one sector), and the sector of the directory in which both files' entries lie (the exchange). The
 //! allocation table is never written.
 
-use std::fmt::Write as _;
 use std::io::Read;
 use std::ops::Range;
 
 use edged_protocol::slot::{Image, Slot};
+use edged_update::Hash;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::SlotError;
@@ -296,12 +296,11 @@ impl<M: Medium> Slots<M> {
 }
 
 fn image(size: u64, hash: Sha256) -> Image {
-    let mut sha256 = String::new();
-    for byte in hash.finalize() {
-        // A string takes everything.
-        let _ = write!(sha256, "{byte:02x}");
+    let bytes: [u8; 32] = hash.finalize().into();
+    Image {
+        size,
+        sha256: Hash::from(bytes).to_string(),
     }
-    Image { size, sha256 }
 }
 
 /// An image as a stream; pieces last to first.
