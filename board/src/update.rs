@@ -4,22 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use board_forge::Cache;
-use board_image::{Board, Request, bundle};
+use board_image::{Ingredients, Request, bundle};
 use clap::Args;
 use edged_update::{Manifest, Schema};
 
 /// Words of `cargo board update`.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// The board
-    #[arg(long, default_value = "qemu-aarch64")]
-    board: Board,
-    /// Programs as they ship (slow to link); without it as tests use them
-    #[arg(long)]
-    release: bool,
-    /// The keys' folder; without it this machine's development keys
-    #[arg(long, value_name = "DIR")]
-    keys: Option<PathBuf>,
+    #[command(flatten)]
+    ingredients: Ingredients,
     /// The image's number: higher than what the box has confirmed
     #[arg(long, value_name = "N", default_value_t = 2)]
     number: u64,
@@ -47,14 +40,7 @@ pub fn make(cache: &Cache, request: &Request, to: &Path) -> anyhow::Result<Manif
 /// What a step says.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let request = Request {
-        board: options.board,
-        keys: options.keys.clone(),
-        release: options.release,
-        number: options.number,
-        trial: None,
-        words: "",
-    };
+    let request = options.ingredients.request(options.number);
     let manifest = make(&Cache::open()?, &request, &options.output)?;
     println!(
         "{}: release {} for {}, {} bytes of parts, signed by update {}",

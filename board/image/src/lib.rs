@@ -31,4 +31,4 @@ pub use board::Board;
 pub use build::{Image, Pieces, Request, build};
 pub use bundle::bundle;
 pub use probe::probe;
-pub use verb::{Options, run};
+pub use verb::{Ingredients, Options, run};

@@ -29,9 +29,9 @@ const TAKEN: [&str; 7] = [
     "programs-ship",
 ];
 
-/// Words of `cargo board image`.
-#[derive(Debug, clap::Args)]
-pub struct Options {
+/// Of what an image is made: words of every verb that makes one.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Ingredients {
     /// The board
     #[arg(long, default_value = "qemu-aarch64")]
     board: Board,
@@ -41,6 +41,25 @@ pub struct Options {
     /// The keys' folder; without it this machine's development keys, and an image that says so
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
+}
+
+impl Ingredients {
+    /// The image with a number.
+    pub fn request(&self, number: u64) -> Request {
+        Request {
+            keys: self.keys.clone(),
+            release: self.release,
+            number,
+            ..Request::development(self.board)
+        }
+    }
+}
+
+/// Words of `cargo board image`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    ingredients: Ingredients,
     /// The image's number: releases count, and a box never goes back to a lower one
     #[arg(long, value_name = "N", default_value_t = 1)]
     number: u64,
@@ -90,14 +109,7 @@ struct Answer {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let begun = Instant::now();
     let cache = Cache::open()?;
-    let request = Request {
-        board: options.board,
-        keys: options.keys.clone(),
-        release: options.release,
-        number: options.number,
-        trial: None,
-        words: "",
-    };
+    let request = options.ingredients.request(options.number);
     let image = build(&cache, &request)?;
     fs::create_dir_all(&options.output)
         .with_context(|| format!("cannot make {}", options.output.display()))?;
