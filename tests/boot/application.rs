@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use board::client::until;
-use board::image::maker;
 use board::process;
 use board_image::Board;
 use board_qemu::Guest;
@@ -31,11 +30,7 @@ pub fn an_image_is_loaded_into_the_box_and_runs(
             .is_some_and(|text| text.contains("no key is trusted yet")),
         "a box takes what nobody signed: {refused:?}"
     );
-    door.told(
-        &["trust", "keys", "add", "maker"],
-        Some(&maker(&ground.archive)),
-    )?;
-    let loaded = door.told(&["load"], Some(&ground.archive))?;
+    let loaded = ground.load(&door)?;
     ensure!(loaded.contains("umec-test/page"), "{loaded}");
     let publish = format!("{PUBLISHED}:8080");
     let words = ["run", "--name", "page", "--publish", &publish];

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use board::client::until;
 use board::image::{Image, maker};
 use board_qemu::{Changes, Door, Folder};
-use umec_tests::ground::{Ground, IMAGE};
+use umec_tests::ground::Ground;
 
 use crate::good::boot;
 
@@ -33,11 +33,7 @@ pub fn a_box_whose_data_partition_is_full_goes_on_and_makes_room_for_an_update(
     let guest = boot(ground, &folder, &Changes::default())?;
     guest.commission(&ground.parts.commissioning)?;
     let door = guest.door()?;
-    let key = maker(&ground.archive);
-    door.told(&["trust", "keys", "add", "maker"], Some(&key))?;
-    door.told(&["load"], Some(&ground.archive))?;
-    let words = ["run", "--name", "page", "--health-http", "8080/index.html"];
-    door.told(&[&words[..], &[IMAGE]].concat(), None)?;
+    ground.deploy(&door)?;
     let fillers = fill(ground, &door)?;
     let answer = door.say(&["update", "install"], Some(bundle))?;
     let why = String::from_utf8_lossy(&answer.stderr).into_owned();

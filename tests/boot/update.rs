@@ -174,16 +174,9 @@ fn hear(guest: &Guest, after: usize, words: &str) -> anyhow::Result<()> {
 fn ended(guest: &Guest) -> anyhow::Result<Value> {
     until(ENDED, || {
         // While it restarts, nobody answers.
-        let Ok(answer) = guest
-            .door()
-            .and_then(|door| door.say(&["update", "status", "-o", "json"], None))
-        else {
-            return Ok(None);
-        };
-        let status: Option<Value> = serde_json::from_slice(&answer.stdout).ok();
-        Ok(status.filter(|status| {
-            says(status, "/state") == Some("idle") && status.get("last").is_some()
-        }))
+        let status = guest.door()?.update_status()?;
+        let ended = says(&status, "/state") == Some("idle") && status.get("last").is_some();
+        Ok(ended.then_some(status))
     })
     .context("the update does not end")
 }

@@ -1,18 +1,16 @@
 //! Boxes that are updated while their power goes: always the old release or the new one, whole.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use board::client::until;
-use board::image::maker;
 use board::update::make;
 use board_image::{Board, Request, build};
 use board_qemu::tamper::images;
 use board_qemu::{Folder, Guest};
 use serde_json::Value;
-use umec_tests::ground::{Ground, IMAGE};
+use umec_tests::ground::Ground;
 
 use crate::check;
 use crate::cut::{Campaign, Moment, each, take_power};
@@ -70,11 +68,7 @@ pub fn a_box_whose_update_meets_a_power_cut_is_the_old_one_or_the_new_one(
     let mut guest = check::start(ground, &base)?;
     guest.commission(&ground.parts.commissioning)?;
     let door = guest.door()?;
-    let key = maker(&ground.archive);
-    door.told(&["trust", "keys", "add", "maker"], Some(&key))?;
-    door.told(&["load"], Some(&ground.archive))?;
-    let words = ["run", "--name", "page", "--health-http", "8080/index.html"];
-    door.told(&[&words[..], &[IMAGE]].concat(), None)?;
+    ground.deploy(&door)?;
     door.told(&["poweroff"], None)?;
     until(ENDED, || Ok(guest.machine.is_off()?.then_some(())))?;
     drop(guest);
@@ -163,10 +157,6 @@ fn again(
 
 /// How updates of the box stand, once none is under way.
 fn ended(guest: &Guest) -> anyhow::Result<Option<Value>> {
-    let Output { stdout, stderr, .. } = guest
-        .door()?
-        .say(&["update", "status", "-o", "json"], None)?;
-    let status: Value = serde_json::from_slice(&stdout)
-        .with_context(|| String::from_utf8_lossy(&stderr).into_owned())?;
+    let status = guest.door()?.update_status()?;
     Ok((text(&status, "state")? == "idle").then_some(status))
 }

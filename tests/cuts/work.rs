@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use board::client::until;
-use board::image::maker;
 use board::line::Line;
 use board_qemu::{Changes, Folder, Guest};
 use serde_json::{Value, json};
@@ -40,11 +39,7 @@ pub fn a_box_at_work_loses_no_acknowledged_change_to_a_power_cut(
     folder.furnish(&ground.parts)?;
     let guest = check::start(ground, &folder)?;
     guest.commission(&ground.parts.commissioning)?;
-    let key = maker(&ground.archive);
-    guest
-        .door()?
-        .told(&["trust", "keys", "add", "maker"], Some(&key))?;
-    guest.door()?.told(&["load"], Some(&ground.archive))?;
+    ground.load(&guest.door()?)?;
     let mut ledger = Ledger::default();
     let mut running = Some(guest);
     each("at work", campaign.work, |number| {

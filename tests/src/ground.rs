@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use board::image::Image;
+use board::image::{Image, maker};
 use board::process;
 use board_forge::{Cache, DebianRoot, debs, tools};
-use board_qemu::Parts;
+use board_qemu::{Door, Parts};
 use tempfile::TempDir;
 
 /// What the application's page says.
@@ -48,6 +48,20 @@ impl Ground {
             probe,
             folder,
         })
+    }
+
+    /// Gives a box the application's image, and before it the key of its maker. Returns what the box says of the image.
+    pub fn load(&self, door: &Door) -> anyhow::Result<String> {
+        let key = maker(&self.archive);
+        door.told(&["trust", "keys", "add", "maker"], Some(&key))?;
+        door.told(&["load"], Some(&self.archive))
+    }
+
+    /// The same, and runs it as `page` until it is ready.
+    pub fn deploy(&self, door: &Door) -> anyhow::Result<()> {
+        self.load(door)?;
+        let words = ["run", "--name", "page", "--health-http", "8080/index.html"];
+        door.told(&[&words[..], &[IMAGE]].concat(), None).map(drop)
     }
 }
 

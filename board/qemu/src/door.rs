@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, bail};
+use serde_json::Value;
 
 /// The account at the door.
 pub const USER: &str = "admin";
@@ -83,6 +84,18 @@ impl Door {
     /// The box's own sentence.
     pub fn told(&self, words: &[&str], input: Option<&Path>) -> anyhow::Result<String> {
         told(words, self.say(words, input)?)
+    }
+
+    /// How updates of the box stand (`update status -o json`).
+    ///
+    /// # Errors
+    /// It does not answer, or not in JSON.
+    pub fn update_status(&self) -> anyhow::Result<Value> {
+        // Its exit code says whether all is well, which is no refusal to answer.
+        let answer = self.say(&["update", "status", "-o", "json"], None)?;
+        serde_json::from_slice(&answer.stdout)
+            .with_context(|| String::from_utf8_lossy(&answer.stderr).trim().to_owned())
+            .context("the box does not say how its updates stand")
     }
 }
 

@@ -139,8 +139,7 @@ fn tried(guest: &Guest) -> anyhow::Result<()> {
 fn last(door: &Door) -> Option<String> {
     // Between two looks, so that asking is not what is measured.
     std::thread::sleep(Duration::from_secs(1));
-    let answer = door.say(&["update", "status", "-o", "json"], None).ok()?;
-    let status: Value = serde_json::from_slice(&answer.stdout).ok()?;
+    let status = door.update_status().ok()?;
     let idle = status.get("state").and_then(Value::as_str) == Some("idle");
     let outcome = status.pointer("/last/outcome").and_then(Value::as_str);
     outcome.filter(|_| idle).map(str::to_owned)
