@@ -57,6 +57,8 @@ pub(crate) enum CtlError {
     Failed(u8),
     #[error("{0}")]
     Trust(#[from] crate::trust::TrustError),
+    #[error("{0}")]
+    Update(String),
     #[error("the connection to the box was lost before the verb ended")]
     Lost,
     #[error("the connection failed: {0}")]

@@ -7,7 +7,7 @@
 //! It refuses to talk to a box whose key it does not know, to ask for a password, and to interpret a verb: the only
 //! thing it looks for is whether standard input is wanted, and whether a verb names a file on this machine. Packages are
 //! made and signed here ([`package`]), without a box. What a box proves of itself is judged here ([`trust`]), against what
-//! was remembered when it was enrolled ([`enrolled`]).
+//! was remembered when it was enrolled ([`enrolled`]). An update is waited for from here ([`wait`]), as the box restarts.
 //!
 //! One task carries input, the main one carries output; the process ends with the verb's exit code, or with 255 where
 //! there was no answer, as ssh does.
@@ -23,6 +23,7 @@ mod package;
 mod session;
 mod target;
 mod trust;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ use crate::contexts::Contexts;
 use crate::error::CtlError;
 use crate::package::PackageVerb;
 use crate::trust::TrustVerb;
+use crate::wait::Waiting;
 
 /// What ssh ends with where the other side did not say anything.
 const NO_ANSWER: u8 = 255;
@@ -71,18 +73,21 @@ fn run(args: Args) -> Result<u8, CtlError> {
         .enable_all()
         .build()
         .map_err(CtlError::Runtime)?;
-    match TrustVerb::of(&args.words) {
-        Some(verb) => match runtime.block_on(verb.perform(&destination)) {
-            Ok(()) => Ok(0),
-            // The box answered, and its answer is not good enough, or it said itself why there is none.
-            Err(error @ CtlError::Trust(_)) => {
-                eprintln!("error: {error}");
-                Ok(FAILED)
-            }
-            Err(CtlError::Failed(code)) => Ok(code),
-            Err(error) => Err(error),
-        },
-        None => runtime.block_on(session::perform(&destination, args.words)),
+    let done = if let Some(verb) = TrustVerb::of(&args.words) {
+        runtime.block_on(verb.perform(&destination)).map(|()| 0)
+    } else if let Some(verb) = Waiting::of(&args.words) {
+        runtime.block_on(verb.perform(&destination))
+    } else {
+        runtime.block_on(session::perform(&destination, args.words))
+    };
+    match done {
+        // The box answered, and its answer is not good enough, or it said itself why there is none.
+        Err(error @ (CtlError::Trust(_) | CtlError::Update(_))) => {
+            eprintln!("error: {error}");
+            Ok(FAILED)
+        }
+        Err(CtlError::Failed(code)) => Ok(code),
+        done => done,
     }
 }
 

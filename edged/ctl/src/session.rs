@@ -53,7 +53,8 @@ pub(crate) async fn ask(
     }
 }
 
-async fn carry(
+/// One verb: its answer and its complaints go to two places, and its exit code is returned.
+pub(crate) async fn carry(
     destination: &Destination,
     words: Vec<String>,
     mut out: impl AsyncWrite + Unpin,
