@@ -11,6 +11,8 @@ const NAME: &str = "PARTNAME=umec-boot";
 const SECOND: &str = "PARTN=2";
 const NUMBER: &[u8; 4] = b"umec";
 const NUMBER_AT: u64 = 440;
+/// What the kernel calls a controller's first hub, which every device on USB is below: `usb1`.
+const HUB: &str = "usb";
 /// The kernel's folders of block devices and of their nodes.
 const BLOCK: &str = "/sys/class/block";
 const NODES: &str = "/dev";
@@ -29,7 +31,8 @@ fn one(block: &Path, nodes: &Path) -> io::Result<PathBuf> {
         let path = entry?.path();
         let text = fs::read_to_string(path.join("uevent")).unwrap_or_default();
         let says = |word: &str| text.lines().any(|line| line == word);
-        if says(NAME) || says(SECOND) && is_on_card(&path, nodes) {
+        let ours = says(NAME) || says(SECOND) && is_on_card(&path, nodes);
+        if ours && !is_on_usb(&path) {
             found.extend(path.file_name().map(|name| nodes.join(name)));
         }
     }
@@ -40,6 +43,16 @@ fn one(block: &Path, nodes: &Path) -> io::Result<PathBuf> {
             "there are several boot partitions of ours: leave one disk",
         )),
     }
+}
+
+/// Whether a device is plugged into USB: what lies on a stick may call itself what it likes, and is not the box's own disk.
+fn is_on_usb(device: &Path) -> bool {
+    fs::canonicalize(device).is_ok_and(|place| {
+        place.iter().any(|part| {
+            let number = part.to_str().and_then(|part| part.strip_prefix(HUB));
+            number.is_some_and(|number| number.parse::<u32>().is_ok())
+        })
+    })
 }
 
 /// Whether a partition is on a disk with our number. The disk's folder is the one that the partition's is in.
@@ -78,5 +91,24 @@ mod tests {
         );
         device("vdb1", "umec-boot");
         assert!(one(folder.path(), Path::new("/dev")).is_err());
+    }
+
+    #[test]
+    fn a_stick_with_a_partition_of_that_name_is_not_the_boxs_own_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let block = folder.path().join("block");
+        fs::create_dir(&block).unwrap();
+        for place in [
+            "virtio0/block/vda/vda1",
+            "pci0000:00/usb1/1-1/host0/block/sda/sda1",
+        ] {
+            let device = folder.path().join(place);
+            fs::create_dir_all(&device).unwrap();
+            fs::write(device.join("uevent"), "PARTNAME=umec-boot\n").unwrap();
+            let name = device.file_name().unwrap();
+            std::os::unix::fs::symlink(&device, block.join(name)).unwrap();
+        }
+        let found = one(&block, Path::new("/dev")).unwrap();
+        assert_eq!(found, Path::new("/dev/vda1"));
     }
 }

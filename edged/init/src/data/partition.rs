@@ -17,6 +17,8 @@ const NUMBER: u64 = 440;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between two looks: devices are announced through udev or not at all, and there is no udev.
 const PACE: Duration = Duration::from_millis(20);
+/// What the kernel calls a controller's first hub, which every device on USB is below: `usb1`.
+const HUB: &str = "usb";
 /// The kernel's folders of block devices and of their nodes.
 const BLOCK: &str = "/sys/class/block";
 const NODES: &str = "/dev";
@@ -49,10 +51,21 @@ fn ours(block: &Path, nodes: &Path) -> Result<Vec<String>, String> {
         .filter(|path| {
             let text = fs::read_to_string(path.join("uevent")).unwrap_or_default();
             let says = |word: &str| text.lines().any(|line| line == word);
-            says(&wanted) || says(THIRD) && is_on_card(path, nodes)
+            let ours = says(&wanted) || says(THIRD) && is_on_card(path, nodes);
+            ours && !is_on_usb(path)
         })
         .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
         .collect())
+}
+
+/// Whether a device is plugged into USB: what lies on a stick may call itself what it likes, and is not the box's own disk.
+fn is_on_usb(device: &Path) -> bool {
+    fs::canonicalize(device).is_ok_and(|place| {
+        place.iter().any(|part| {
+            let number = part.to_str().and_then(|part| part.strip_prefix(HUB));
+            number.is_some_and(|number| number.parse::<u32>().is_ok())
+        })
+    })
 }
 
 /// Whether a partition is on a disk with our number. The disk's folder is the one that the partition's is in.
@@ -87,6 +100,24 @@ mod tests {
             .unwrap();
         }
         assert_eq!(ours(folder.path(), folder.path()).unwrap(), ["vda2"]);
+    }
+
+    #[test]
+    fn a_stick_that_calls_itself_the_data_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let block = folder.path().join("block");
+        fs::create_dir(&block).unwrap();
+        for place in [
+            "virtio0/block/vda/vda2",
+            "pci0000:00/usb1/1-1/host0/block/sda/sda1",
+        ] {
+            let device = folder.path().join(place);
+            fs::create_dir_all(&device).unwrap();
+            fs::write(device.join("uevent"), "PARTNAME=umec-data\n").unwrap();
+            let name = device.file_name().unwrap();
+            std::os::unix::fs::symlink(&device, block.join(name)).unwrap();
+        }
+        assert_eq!(ours(&block, folder.path()).unwrap(), ["vda2"]);
     }
 
     #[test]
