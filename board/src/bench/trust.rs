@@ -3,18 +3,19 @@
 //! swtpm speaks with one program at a time, so they take turns: ours asks a block of questions over one connection, as
 //! edged does; a tool is a process a question.
 
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
+use board_node::port::free_pair;
 
 use super::Means;
 use super::report::{Measure, Row};
 use super::sample::{Samples, milliseconds};
 use super::scratch::Scratch;
-use crate::host::{dies_with_us, free_port};
+use crate::client::until;
+use crate::host::{dies_with_us, tpm};
 use crate::process;
 
 /// Package and example that asks as edged does.
@@ -160,10 +161,6 @@ const PREPARED: [&[&str]; 7] = [
 
 /// Takes what a tool left loaded: without a resource manager, a TPM has room for three.
 const TIDY: [&str; 2] = ["tpm2_flushcontext", "-t"];
-/// Where Debian's package puts it.
-const PROGRAM: &str = "/usr/bin/swtpm";
-/// Longest wait for it to listen.
-const LISTENS: Duration = Duration::from_secs(10);
 
 /// A software TPM that ends with its value.
 struct Swtpm(Child);
@@ -179,9 +176,9 @@ impl Drop for Swtpm {
 pub fn measure(means: &Means) -> anyhow::Result<Measure> {
     let scratch = Scratch::new("trust")?;
     let folder = scratch.folder("tools")?;
-    let port = free_port()?;
+    let port = free_pair()?;
     let _tpm = start(&scratch.folder("tpm")?, port)?;
-    let place = format!("swtpm:host=127.0.0.1,port={port}");
+    let place = tpm::place(port);
     // Sealed data is at most 128 bytes for the tools (TPM 2.0 Library, MAX_SYM_DATA); ours seals a key of its own below it.
     std::fs::write(folder.join("secret"), [7; 128])?;
     std::fs::write(folder.join("digest"), [1; 32])?;
@@ -231,22 +228,14 @@ pub fn measure(means: &Means) -> anyhow::Result<Measure> {
 }
 
 fn start(state: &Path, port: u16) -> anyhow::Result<Swtpm> {
-    let listen = |port: u16| format!("type=tcp,port={port},bindaddr=127.0.0.1");
-    let mut command = dies_with_us(Path::new(PROGRAM));
+    let mut command = dies_with_us(Path::new(tpm::PROGRAM));
     command
-        .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
-        .arg("--tpmstate")
-        .arg(format!("dir={}", state.display()))
-        .args(["--server", &listen(port), "--ctrl", &listen(port + 1)])
+        .args(tpm::arguments(state, port))
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    let tpm = Swtpm(command.spawn().context("cannot start swtpm")?);
-    crate::client::until(LISTENS, || {
-        Ok(TcpStream::connect(("127.0.0.1", port))
-            .is_ok()
-            .then_some(()))
-    })?;
-    Ok(tpm)
+    let swtpm = Swtpm(command.spawn().context("cannot start swtpm")?);
+    until(tpm::LISTENS, || Ok(tpm::listens(port).then_some(())))?;
+    Ok(swtpm)
 }
 
 fn tool(place: &str, folder: &Path, words: &[&str]) -> anyhow::Result<String> {

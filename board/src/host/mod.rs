@@ -9,7 +9,7 @@ mod daemon;
 mod folder;
 mod place;
 mod seed;
-mod tpm;
+pub(crate) mod tpm;
 
 use std::ffi::OsString;
 use std::io::Write;

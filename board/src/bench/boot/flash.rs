@@ -9,7 +9,7 @@ use board_qemu::{Monitor, Parts, Written};
 
 use super::debian::Debian;
 use super::ours::Deployed;
-use super::{page, reason};
+use super::{aside, page, reason};
 use crate::bench::Means;
 use crate::bench::report::{Measure, Row};
 use crate::bench::scratch::Scratch;
@@ -29,12 +29,9 @@ struct Idle {
     writes: u64,
 }
 
-/// In a thread of its own, as it encloses itself in a network of its own.
+/// What both write at rest.
 pub fn measure(means: &Means) -> anyhow::Result<Measure> {
-    match std::thread::scope(|scope| scope.spawn(|| enclosed(means)).join()) {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
+    aside(|| enclosed(means))
 }
 
 fn enclosed(means: &Means) -> anyhow::Result<Measure> {

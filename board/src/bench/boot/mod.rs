@@ -65,12 +65,17 @@ impl Figures {
     }
 }
 
-/// In a thread of its own, as it encloses itself in a network of its own.
-pub fn measures(means: &Means) -> anyhow::Result<Vec<Measure>> {
-    match std::thread::scope(|scope| scope.spawn(|| enclosed(means)).join()) {
+/// Measures in a thread of its own: it encloses itself in a network of its own, and the next measure wants this one's.
+fn aside<T: Send>(measure: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+    match std::thread::scope(|scope| scope.spawn(measure).join()) {
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),
     }
+}
+
+/// From power-on to the page, and what a machine takes at rest.
+pub fn measures(means: &Means) -> anyhow::Result<Vec<Measure>> {
+    aside(|| enclosed(means))
 }
 
 fn enclosed(means: &Means) -> anyhow::Result<Vec<Measure>> {

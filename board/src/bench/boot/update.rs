@@ -10,7 +10,7 @@ use board_qemu::{Door, Folder, Guest, Parts};
 use serde_json::Value;
 
 use super::ours::{Deployed, start};
-use super::{LONGEST, page};
+use super::{LONGEST, aside, page};
 use crate::bench::Means;
 use crate::bench::report::{Measure, Row};
 use crate::bench::sample::Samples;
@@ -34,12 +34,9 @@ struct Figures {
     back: Samples,
 }
 
-/// In a thread of its own, as it encloses itself in a network of its own.
+/// How long an update takes, and the way back.
 pub fn measure(means: &Means) -> anyhow::Result<Measure> {
-    match std::thread::scope(|scope| scope.spawn(|| enclosed(means)).join()) {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
+    aside(|| enclosed(means))
 }
 
 fn enclosed(means: &Means) -> anyhow::Result<Measure> {
