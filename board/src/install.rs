@@ -66,6 +66,9 @@ pub const TEST: &[Need] = &[
     ("util-linux", "script, unshare and nsenter"),
     ("libfaketime", "makes a node's clock jump"),
     ("mount", "small disks that fill up"),
+    ("dosfstools", "sticks with FAT32"),
+    ("mtools", "files on them"),
+    ("exfatprogs", "sticks with exFAT"),
     ("procps", "kill"),
     ("tpm2-tools", "quotes and checks in ways that are not ours"),
     (

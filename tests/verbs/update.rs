@@ -24,6 +24,8 @@ fn a_machine_that_is_not_ours_says_that_there_is_nothing_to_update() -> anyhow::
     let hint = "as it was installed";
     node.ssh("update install", "a bundle")?
         .refused(sentence, hint)?;
+    node.says(&["update", "install", "stick"])?
+        .refused(sentence, hint)?;
     for words in [["update", "confirm"], ["update", "rollback"]] {
         node.says(&words)?.refused(sentence, hint)?;
     }
