@@ -108,6 +108,14 @@ fn every_document_has_the_shape_of_openapi_3_1() -> anyhow::Result<()> {
 }
 
 #[test]
+fn every_operation_has_a_name_of_its_own_also_in_the_document_that_is_written_from_code()
+-> anyhow::Result<()> {
+    let name = "platform.yaml".to_owned();
+    let root = document::read_yaml(&repository().join("openapi").join(&name))?;
+    fail_if_any(&shape::misnamed(&Document { name, root }))
+}
+
+#[test]
 fn every_reference_leads_somewhere() -> anyhow::Result<()> {
     fail_if_any(&ours()?.dangling_references())
 }

@@ -33,8 +33,23 @@ pub fn faults(document: &Document) -> Vec<String> {
         fault("it has no paths".into());
         return faults;
     };
-    let mut ids = BTreeSet::new();
     for (path, item) in paths {
+        for (method, operation) in METHODS.iter().filter_map(|it| Some((it, item.get(it)?))) {
+            for what in lacks(root, path, operation) {
+                fault(format!("{method} {path}: {what}"));
+            }
+        }
+    }
+    faults.extend(misnamed(document));
+    faults
+}
+
+/// The operations of `document` without a name of their own, a line each.
+pub fn misnamed(document: &Document) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut ids = BTreeSet::new();
+    let paths = document.root.get("paths").and_then(Value::as_object);
+    for (path, item) in paths.into_iter().flatten() {
         for (method, operation) in METHODS.iter().filter_map(|it| Some((it, item.get(it)?))) {
             let id = operation
                 .get("operationId")
@@ -43,12 +58,10 @@ pub fn faults(document: &Document) -> Vec<String> {
             let is_camel_case = id.starts_with(|first: char| first.is_ascii_lowercase())
                 && id.chars().all(|it| it.is_ascii_alphanumeric());
             if !is_camel_case || !ids.insert(id) {
-                fault(format!(
-                    "{method} {path}: operationId {id:?} is not camelCase or not the only one"
+                faults.push(format!(
+                    "{}: {method} {path}: operationId {id:?} is not camelCase or not the only one",
+                    document.name
                 ));
-            }
-            for what in lacks(root, path, operation) {
-                fault(format!("{method} {path}: {what}"));
             }
         }
     }
@@ -97,5 +110,19 @@ fn an_operation_without_security_is_named() {
     assert_eq!(
         faults(&Document { name, root }),
         ["x.yaml: get /a: security is missing"]
+    );
+}
+
+#[test]
+fn two_operations_of_one_name_are_named() {
+    let root = serde_json::json!({"paths": {"/a": {"get": {"operationId": "status"}},
+        "/b": {"get": {"operationId": "status"}, "put": {"operationId": "put_it"}}}});
+    let name = "x.yaml".into();
+    assert_eq!(
+        misnamed(&Document { name, root }),
+        [
+            "x.yaml: get /b: operationId \"status\" is not camelCase or not the only one",
+            "x.yaml: put /b: operationId \"put_it\" is not camelCase or not the only one"
+        ]
     );
 }

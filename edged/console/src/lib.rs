@@ -33,6 +33,7 @@ mod verb;
 mod view;
 mod words;
 
+pub use edged_model::Nonce;
 pub use error::{ErrorKind, PlatformError};
 pub use execute::{ExitStatus, Streams, execute, execute_line, help};
 pub use finding::{Finding, FindingState, is_well};
@@ -44,7 +45,7 @@ pub use rule::{DnsRuleView, Force, RuleKind, RulePlace, RuleVerb, RuleView, Traf
 pub use run::RunArgs;
 pub use service::{ServiceVerb, ServiceView};
 pub use standing::Standing;
-pub use trust::{KeyView, Nonce, ProofVerb};
+pub use trust::{KeyView, ProofVerb};
 pub use update::{BundleSource, EndedView, InstallArgs, ReleaseView, UpdateVerb, UpdateView};
 pub use verb::{Command, Output, Verb};
 pub use view::{

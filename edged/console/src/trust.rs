@@ -1,12 +1,10 @@
 //! `trust`: what the box can prove of itself.
 
 use clap::Subcommand;
+use edged_model::Nonce;
 use serde::{Deserialize, Serialize};
 
 use crate::image_trust::{ImageKeyVerb, PolicyVerb};
-
-/// Fewest and most bytes of a nonce: as many as nobody guesses, and what a TPM takes beside its own data (`TPM2B_DATA`).
-const NONCE: std::ops::RangeInclusive<usize> = 8..=32;
 
 /// What is asked of a box about itself.
 #[derive(Debug, Clone, Subcommand)]
@@ -77,31 +75,6 @@ impl ProofVerb {
     }
 }
 
-/// A number that is used once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Nonce(pub Vec<u8>);
-
-impl std::str::FromStr for Nonce {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let digits: Option<Vec<u8>> = text
-            .as_bytes()
-            .chunks(2)
-            // A sign would be taken as a digit.
-            .filter(|_| text.bytes().all(|byte| byte.is_ascii_hexdigit()))
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-            .collect();
-        digits
-            .filter(|bytes| text.len().is_multiple_of(2) && NONCE.contains(&bytes.len()))
-            .map(Self)
-            .ok_or_else(|| {
-                let (least, most) = (NONCE.start() * 2, NONCE.end() * 2);
-                format!("a nonce has {least} to {most} hexadecimal digits, two a byte")
-            })
-    }
-}
-
 /// One of the box's own keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyView {
@@ -111,24 +84,4 @@ pub struct KeyView {
     pub place: String,
     /// SHA-256 of its public half, hexadecimal.
     pub fingerprint: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_nonce_is_eight_to_thirty_two_bytes_of_hexadecimal() {
-        assert_eq!("00ff00ff00ff00ff".parse(), Ok(Nonce([0, 255].repeat(4))));
-        for text in [
-            "",
-            "00ff",
-            "00ff00ff00ff00f",
-            "00ff00ff00ff00fg",
-            &"00".repeat(33),
-            "+1+1+1+1+1+1+1+1",
-        ] {
-            assert!(text.parse::<Nonce>().is_err(), "{text}");
-        }
-    }
 }

@@ -137,15 +137,18 @@ impl TrustVerb {
             } => {
                 let golden = golden.as_deref().map(read_golden).transpose()?;
                 let (nonce, evidence) = match (evidence, nonce) {
-                    (Some(path), Some(Nonce(nonce))) => (nonce, parse(&read(&path)?)?),
+                    (Some(path), Some(nonce)) => (nonce, parse(&read(&path)?)?),
                     (Some(_), None) => return Err(TrustError::NoNonce.into()),
                     (None, nonce) => {
-                        let nonce = nonce.map_or_else(random, |Nonce(nonce)| Ok(nonce))?;
+                        let nonce = match nonce {
+                            Some(nonce) => nonce,
+                            None => random()?.try_into().map_err(|_| TrustError::Random)?,
+                        };
                         let evidence = attest(destination, &nonce).await?;
                         (nonce, evidence)
                     }
                 };
-                let verdict = judge(destination, &nonce, &evidence, golden.as_ref())?;
+                let verdict = judge(destination, nonce.as_bytes(), &evidence, golden.as_ref())?;
                 let mut text = match output {
                     Output::Json => {
                         serde_json::to_string_pretty(&verdict).map_err(TrustError::Answer)?
@@ -206,14 +209,9 @@ async fn enrol(destination: &Destination, replace: bool) -> Result<(), CtlError>
     Ok(())
 }
 
-async fn attest(destination: &Destination, nonce: &[u8]) -> Result<Evidence, CtlError> {
-    let hex: String = nonce.iter().fold(String::new(), |mut text, byte| {
-        use std::fmt::Write as _;
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    parse(&ask(destination, &["trust", "attest", "--nonce", &hex]).await?)
+async fn attest(destination: &Destination, nonce: &Nonce) -> Result<Evidence, CtlError> {
+    let words = ["trust", "attest", "--nonce", &nonce.to_string()];
+    parse(&ask(destination, &words).await?)
 }
 
 fn judge(

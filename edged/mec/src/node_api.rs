@@ -204,7 +204,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 /// Ask for an access token
 ///
 /// OAuth 2.0 client credentials (RFC 6749, 4.4), the client authenticated by HTTP Basic or in the form.
-#[utoipa::path(post, path = "/token", tag = "node",
+#[utoipa::path(post, path = "/token", operation_id = "issueToken", tag = "node",
     request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "A token.", body = TokenAnswer),
@@ -334,7 +334,7 @@ async fn metrics<P: Platform>(State(shared): Context<P>) -> Response {
 /// The state of the node and its applications
 ///
 /// Needs a token for everything; what `edgectl status` and `edgectl ps` show.
-#[utoipa::path(get, path = "/api/v1/status", tag = "node", security(("OAuth2" = ["mec:all"])), responses(
+#[utoipa::path(get, path = "/api/v1/status", operation_id = "nodeStatus", tag = "node", security(("OAuth2" = ["mec:all"])), responses(
     (status = 200, description = "As it is now.", body = NodeStatus),
     (status = 401, description = "No token, or none that counts.", body = ProblemDetails, content_type = "application/problem+json"),
     (status = 403, description = "An application's token.", body = ProblemDetails, content_type = "application/problem+json"),

@@ -8,6 +8,7 @@ mod app;
 mod digest;
 mod ids;
 mod lease;
+mod nonce;
 mod observed;
 mod plan;
 mod reference;
@@ -22,6 +23,7 @@ pub use app::{
 pub use digest::{Digest, ParseDigestError};
 pub use ids::{AppName, InstanceId, ParseIdError, ServiceName, SiteName};
 pub use lease::{Lease, LeaseNumber};
+pub use nonce::{Nonce, ParseNonceError};
 pub use observed::{ContainerState, ExitCode, Observed};
 pub use plan::{Action, plan};
 pub use reference::{ImageReference, ImageTag, ParseReferenceError};

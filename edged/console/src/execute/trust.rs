@@ -36,7 +36,7 @@ where
                 self.print(&render::json(&opened)).await?;
             }
             ProofVerb::Attest { nonce, plain } => {
-                let evidence = platform.attest(&nonce.0, plain).await?;
+                let evidence = platform.attest(nonce.as_bytes(), plain).await?;
                 self.print(&render::json(&evidence)).await?;
             }
             ProofVerb::Keys { images: Some(verb) } => {

@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use edged_model::InstanceId;
+use edged_model::{InstanceId, Nonce};
 use mec_api::Problem;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,6 @@ use crate::{Application, Caller, Mec, Platform, Statement, Tokens};
 
 /// Longest question: a nonce has 64 digits at most.
 const QUESTION_MAX: usize = 1 << 10;
-/// Fewest and most bytes of a nonce: as many as nobody guesses, and what a TPM takes (`TPM2B_DATA`).
-const NONCE: std::ops::RangeInclusive<usize> = 8..=32;
 /// Seconds after which an application may ask again: a TPM quotes in less.
 const COME_BACK_S: u32 = 1;
 
@@ -135,7 +133,7 @@ async fn quote<P: Platform>(
 /// Which promises about the box hold
 ///
 /// Needs a token for everything; what `edgectl trust status` shows.
-#[utoipa::path(get, path = "/api/v1/trust/status", tag = "trust", security(("OAuth2" = ["mec:all"])), responses(
+#[utoipa::path(get, path = "/api/v1/trust/status", operation_id = "trustStatus", tag = "trust", security(("OAuth2" = ["mec:all"])), responses(
     (status = 200, description = "One finding a promise: what it is about, how it is, since when, what to do.", body = Value),
     (status = 401, description = "No token, or none that counts.", body = ProblemDetails, content_type = "application/problem+json"),
     (status = 403, description = "An application's token.", body = ProblemDetails, content_type = "application/problem+json"),
@@ -173,23 +171,14 @@ async fn nonce(body: Body) -> Result<Vec<u8>, Problem> {
         .await
         .map_err(|_| Problem::too_large("a question for a proof is shorter"))?;
     let wrong = || {
-        let (least, most) = (NONCE.start() * 2, NONCE.end() * 2);
+        let (least, most) = (Nonce::BYTES.start() * 2, Nonce::BYTES.end() * 2);
         Problem::bad_request(format!(
             "a question for a proof is {{\"nonce\": \"{least} to {most} hexadecimal digits, two a byte\"}}"
         ))
     };
     let question: QuoteRequest = serde_json::from_slice(&body).map_err(|_| wrong())?;
-    let digits = question.nonce.as_bytes();
-    // A sign would be taken as a digit.
-    if !digits.iter().all(u8::is_ascii_hexdigit) || !digits.len().is_multiple_of(2) {
-        return Err(wrong());
-    }
-    let pairs = digits.chunks(2);
-    let nonce = pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-    let nonce: Option<Vec<u8>> = nonce.collect();
-    nonce
-        .filter(|nonce| NONCE.contains(&nonce.len()))
-        .ok_or_else(wrong)
+    let nonce: Nonce = question.nonce.parse().map_err(|_| wrong())?;
+    Ok(nonce.into_bytes())
 }
 
 /// JSON with its members in order and no space (RFC 8785, for what a specification holds: texts and whole numbers).
