@@ -17,3 +17,4 @@ mod ends;
 mod life;
 mod orchestrator;
 mod restart;
+mod signer;

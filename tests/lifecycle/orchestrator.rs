@@ -47,6 +47,13 @@ impl Orchestrator {
         })
     }
 
+    /// The certificate that its packages are signed by, in a file.
+    pub fn certificate(&self) -> anyhow::Result<std::path::PathBuf> {
+        let path = self.folder.path().join("works.pem");
+        fs::write(&path, self.identity.certificate_pem())?;
+        Ok(path)
+    }
+
     /// A request with the token for everything; any answer.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
         let request = Request::new(method, path).bearer(&self.node.line.token);

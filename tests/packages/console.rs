@@ -40,6 +40,20 @@ fn the_operator_installs_disables_and_removes_the_same_packages() -> anyhow::Res
     );
     ensure!(refused(&["install", &file])?.contains("/appDId"));
     ensure!(refused(&["rm", "page-1.0.0"])?.contains("disable"));
+    let run = |name: &str| desk.node.edgectl(&["run", "--name", name, image]).output();
+    ensure!(run("first")?.status.success(), "no instance of a package");
+    verb(&["trust", "rm", "works"])?;
+    let output = run("second")?;
+    let says = String::from_utf8(output.stderr)?;
+    ensure!(
+        !output.status.success() && says.contains("not trusted"),
+        "{says}"
+    );
+    verb(&["trust", "add", "works", &text(&desk.path("works.cert"))])?;
+    ensure!(run("second")?.status.success(), "the signer is back");
+    for name in ["first", "second"] {
+        desk.node.verb(&["rm", "-f", name])?;
+    }
     verb(&["disable", "page-1.0.0"])?;
     verb(&["rm", "page-1.0.0"])?;
     desk.is_empty()?;

@@ -5,17 +5,19 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::ensure;
+use board::client::until;
 use board::image::maker;
 use board::process;
 use umec_tests::images;
-use umec_tests::lab::Lab;
+use umec_tests::lab::{Lab, SOON};
 
 /// Nothing from anywhere but what a known key signed.
 const CLOSED: &str =
     r#"{"default":{"signature":{"keys":["*"]}},"local":{"signature":{"keys":["*"]}},"rules":[]}"#;
 
 #[test]
-fn a_node_takes_what_a_trusted_key_signed_and_keeps_what_runs() -> anyhow::Result<()> {
+fn a_node_makes_nothing_new_of_what_a_removed_key_signed_and_keeps_what_runs() -> anyhow::Result<()>
+{
     let lab = Lab::start()?;
     let page = |layout: &std::path::Path| images::busybox(layout, "exec httpd -f -p 8080 -h /srv");
     let unsigned = lab.image("before", page)?;
@@ -56,8 +58,14 @@ fn a_node_takes_what_a_trusted_key_signed_and_keeps_what_runs() -> anyhow::Resul
     lab.run("signed", &["--health-http", "8080/"], "umec-test/signed:1")?;
     lab.get("signed", 8080, "/")?;
 
-    // Neither the policy nor a key that went is asked for what is here.
+    // Neither the policy nor a key that went is asked for what runs, and nothing new is made without them.
     lab.node.verb(&["trust", "keys", "remove", "maker"])?;
+    let new = ["run", "--name", "new", "umec-test/signed:1"];
+    refused(&new, "signed by maker, a key that is trusted no more")?;
+    refused(
+        &["run", "--name", "new", &unsigned],
+        "pull or load it again, signed",
+    )?;
     for name in ["before", "signed"] {
         lab.node.verb(&["stop", name])?;
         lab.node.verb(&["start", name])?;
@@ -65,6 +73,18 @@ fn a_node_takes_what_a_trusted_key_signed_and_keeps_what_runs() -> anyhow::Resul
     }
     ensure!(lab.init_of("before")? != init, "it was not started anew");
     refused(&["load", &file], "no key is trusted yet")?;
+    lab.node.kill("edged")?;
+    until(SOON, || lab.node.verb(&["ps"]).map(Some))?;
+    for name in ["before", "signed"] {
+        lab.wait_ready(name)?;
+        lab.get(name, 8080, "/")?;
+    }
+    refused(&new, "a key that is trusted no more")?;
+
+    // The key comes back, under another name, and what is here is enough.
+    lab.node.verb(&["trust", "keys", "add", "again", &key])?;
+    lab.node.verb(&new)?;
+    lab.wait_ready("new")?;
     lab.node.stop()
 }
 

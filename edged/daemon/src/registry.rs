@@ -1,5 +1,6 @@
 //! The MEC interfaces' view of the node: [`edged_mec::Platform`] over the reconciler, the images and the resolver.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -23,7 +24,7 @@ use crate::metrics;
 use crate::prepare;
 use crate::reconcile::{Claim, Denied, Mailbox, Means, Message, Which, Wish};
 use crate::snapshot::{Reader, Snapshot};
-use crate::trust::{Trust, shown};
+use crate::trust::{Trust, image_finding, shown};
 use crate::update::Updates;
 
 /// The node as applications and orchestrators see it.
@@ -164,8 +165,14 @@ impl Platform for Registry {
         metrics::text(&self.now(), &self.directory)
     }
 
-    async fn trust_status(&self) -> Result<serde_json::Value, Problem> {
-        shown(&self.trust.status().await).map_err(|error| refused(&error))
+    async fn trust_status(
+        &self,
+        unvouched: BTreeSet<ImageReference>,
+    ) -> Result<serde_json::Value, Problem> {
+        let mut all = self.trust.status().await;
+        let found = image_finding(&self.means.images, &self.now(), unvouched).await;
+        all.push(found.map_err(|error| refused(&error))?);
+        shown(&all).map_err(|error| refused(&error))
     }
 
     async fn attest(
@@ -337,7 +344,8 @@ impl Platform for Registry {
 
     async fn deploy(&self, deployment: Deployment) -> Result<(), Problem> {
         let Deployment { id, spec, rules } = deployment;
-        let image = self.means.images.image(&spec.image).await;
+        // The package's signer was asked by whoever has the package.
+        let image = self.means.images.admitted(&spec.image).await;
         let image = image.map_err(|error| of_image(&error))?;
         self.wish(|reply| Wish::Deploy {
             spec: Box::new(spec),
@@ -388,9 +396,6 @@ impl Platform for Registry {
     }
 
     async fn pull_image(&self, reference: ImageReference) -> Result<(), Problem> {
-        if self.means.images.resolve(&reference).is_some() {
-            return Ok(());
-        }
         let pulled = self.puller.pull(&reference, &|_| {}).await;
         pulled.map(drop).map_err(|error| of_image(&error))
     }

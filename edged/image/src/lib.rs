@@ -39,4 +39,4 @@ pub use platform::Architecture;
 pub use pull::{Credential, Patience, PullEvent, Puller, PullerConfig};
 pub use refusal::Refusal;
 pub use signature::ImageTrust;
-pub use store::{Collected, ContentStore, Pin, Voucher};
+pub use store::{Collected, ContentStore, Origin, Pin, Voucher};

@@ -189,6 +189,16 @@ pub enum Refusal {
     /// The policy does not take it.
     #[error(transparent)]
     Trust(#[from] edged_signature::Refusal),
+    /// What was allowed once is not what is signed now.
+    #[error(
+        "it came without a signature that was kept, and the policy asks for one now; pull or load it again, signed"
+    )]
+    NotKept,
+    /// The key was removed, or another has its name.
+    #[error(
+        "it is signed by {0}, a key that is trusted no more; `trust keys add` takes that key again, or pull an image that another signed"
+    )]
+    KeyGone(String),
     /// A name that is no reference.
     #[error("its archive names an image {0:?}, which is no image reference")]
     Name(String),

@@ -16,6 +16,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use edged_image::{ContentStore, ImageError, ImageTrust, PullEvent, load};
+use edged_model::ImageReference;
 use edged_signature::{Payload, Policy, Requirement, Rule, Signatures, Signer, Validity, tag};
 use fixture::*;
 use serde_json::{Value, json};
@@ -562,7 +563,7 @@ async fn a_registry_that_nothing_is_taken_from_is_not_asked() {
 }
 
 #[tokio::test]
-async fn what_is_here_is_used_although_its_key_is_gone() {
+async fn what_is_pinned_is_used_although_its_key_is_gone() {
     let team = Team::new();
     let scene = Scene {
         needs: Requirement::Allow,
@@ -729,4 +730,151 @@ async fn a_signature_by_openssl_is_taken() {
         release: None,
     });
     assert_eq!(pulled(&team, scene).await, None);
+}
+
+/// By any key of the box, from anywhere.
+fn by_any_key() -> Requirement {
+    Requirement::Signature(Signatures {
+        keys: vec!["*".to_owned()],
+        identity: false,
+        release: None,
+    })
+}
+
+async fn refusal(store: &ContentStore, reference: &ImageReference) -> String {
+    store.admitted(reference).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn what_is_here_is_judged_again_by_the_keys_and_the_policy_of_now() {
+    let team = Team::new();
+    let mallory = Signer::generate().unwrap();
+    let add = |trust: &ImageTrust, name: &str, pem: &str| {
+        let added = trust.add_key(name.parse().unwrap(), pem, Validity::default());
+        added.unwrap();
+    };
+    let mut scene = team
+        .scene()
+        .sign(&team.manifest(), &team.signer, &team.payload(5));
+    scene.needs = by_any_key();
+    let server = Server::site(scene.site.clone()).await;
+    let root = server.address.to_string();
+    let (folder, store) = scene.store(&team, &root);
+    let reference = server.reference("team/web:1");
+    let image = puller(&store, &root).pull(&reference, &quiet).await;
+    let manifest = image.unwrap().manifest;
+    // From here on nobody can be asked.
+    drop(server);
+    let trust = store.trust().clone();
+    assert_eq!(store.admitted(&reference).await.unwrap().manifest, manifest);
+    assert_eq!(store.objection(&reference, &manifest), None);
+
+    trust.remove_key("team").unwrap();
+    let gone = "signed by team, a key that is trusted no more";
+    assert!(refusal(&store, &reference).await.contains(gone));
+    assert!(store.objection(&reference, &manifest).is_some());
+    // A key of the same name is another key.
+    add(&trust, "team", &mallory.public());
+    assert!(refusal(&store, &reference).await.contains(gone));
+    // And the same key of another name is the same.
+    add(&trust, "crew", &team.signer.public());
+    store.admitted(&reference).await.unwrap();
+
+    let set = |default: Requirement| {
+        let policy = Policy {
+            default,
+            local: Requirement::Deny,
+            rules: Vec::new(),
+        };
+        trust.set_policy(policy).unwrap();
+    };
+    set(Requirement::Deny);
+    let denied = refusal(&store, &reference).await;
+    assert!(denied.contains("the policy takes nothing from"), "{denied}");
+    set(needs(false, true));
+    let other = refusal(&store, &reference).await;
+    assert!(other.contains("signed by crew, whose images"), "{other}");
+    trust.remove_key("crew").unwrap();
+    set(by_any_key());
+    trust.remove_key("team").unwrap();
+    add(&trust, "team", &team.signer.public());
+    set(needs(false, true));
+
+    // What was said for it outlives the collector and a restart.
+    store.gc(&[]).await.unwrap();
+    drop(store);
+    let store = ContentStore::guarded(&folder.path().join("images"), trust).unwrap();
+    store.admitted(&reference).await.unwrap();
+    store.remove(&reference).await.unwrap();
+    store.gc(&[]).await.unwrap();
+    assert_eq!(blobs(&store), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_came_unsigned_is_not_made_anew_once_a_signature_is_needed() {
+    let team = Team::new();
+    let mut scene = team
+        .scene()
+        .sign(&team.manifest(), &team.signer, &team.payload(1));
+    scene.needs = Requirement::Allow;
+    let server = Server::site(scene.site.clone()).await;
+    let root = server.address.to_string();
+    let (folder, store) = scene.store(&team, &root);
+    let reference = server.reference("team/web:1");
+    let pull = async |store: &ContentStore| {
+        puller(store, &root).pull(&reference, &quiet).await.unwrap();
+    };
+    pull(&store).await;
+    store.admitted(&reference).await.unwrap();
+    let trust = store.trust().clone();
+    trust.set_policy(Policy::signed()).unwrap();
+    let says = refusal(&store, &reference).await;
+    assert!(says.contains("pull or load it again, signed"), "{says}");
+    pull(&store).await;
+    store.admitted(&reference).await.unwrap();
+
+    // An index by a release that kept less says too little.
+    drop(store);
+    let images = folder.path().join("images");
+    let mut index: Value = read_json(&images.join("index.json"));
+    let kept = index["manifests"][0]["annotations"]
+        .as_object_mut()
+        .unwrap();
+    assert!(kept.remove("edged.origin").is_some());
+    assert!(kept.remove("edged.signed.testimony").is_some());
+    std::fs::write(images.join("index.json"), index.to_string()).unwrap();
+    let store = ContentStore::guarded(&images, trust.clone()).unwrap();
+    let says = refusal(&store, &reference).await;
+    assert!(says.contains("pull or load it again, signed"), "{says}");
+    trust.set_policy(Policy::open()).unwrap();
+    store.admitted(&reference).await.unwrap();
+}
+
+fn read_json(path: &std::path::Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn what_was_loaded_is_judged_as_an_archive_whatever_its_name() {
+    let team = Team::new();
+    let folder = TempDir::new().unwrap();
+    let trust = ImageTrust::open(&folder.path().join("policy.json"), Policy::open()).unwrap();
+    let store = ContentStore::guarded(&folder.path().join("images"), trust.clone()).unwrap();
+    let name = "team".parse().unwrap();
+    let key = team.signer.public();
+    trust.add_key(name, &key, Validity::default()).unwrap();
+    let policy = |local| Policy {
+        default: Requirement::Allow,
+        local,
+        rules: Vec::new(),
+    };
+    trust.set_policy(policy(by_any_key())).unwrap();
+    let signed = archive(&team, &[team.signer.documents(&team.payload(1)).unwrap()]);
+    let images = load(&store, &signed[..], None).await.unwrap();
+    let reference = &images[0].reference;
+    store.admitted(reference).await.unwrap();
+    trust.remove_key("team").unwrap();
+    assert!(refusal(&store, reference).await.contains("trusted no more"));
+    trust.set_policy(policy(Requirement::Deny)).unwrap();
+    assert!(refusal(&store, reference).await.contains("archives"));
 }

@@ -1,6 +1,6 @@
 //! What the interfaces ask of the box: one picture to read, and wishes that are answered when the world has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -179,8 +179,12 @@ pub trait Platform: Clone + Send + Sync + 'static {
     /// The state of the node and its applications, as `edgectl status` and `ps` have it.
     fn status(&self) -> NodeStatus;
 
-    /// Which promises about the box hold, as `edgectl trust status -o json` has it.
-    fn trust_status(&self) -> impl Future<Output = Result<serde_json::Value, Problem>> + Send;
+    /// Which promises about the box hold, as `edgectl trust status -o json` has it; `unvouched` are the images of packages
+    /// whose signer is trusted no more.
+    fn trust_status(
+        &self,
+        unvouched: BTreeSet<ImageReference>,
+    ) -> impl Future<Output = Result<serde_json::Value, Problem>> + Send;
 
     /// Has the box's TPM sign, over a nonce, what the box booted and, where one asks, what an application is; the
     /// evidence as JSON. 409 where the box has no TPM.

@@ -74,6 +74,26 @@ impl Trust {
         self.unsigned
     }
 
+    /// Whether a package that was taken before would be taken now: `chain` is its [`crate::Signer::chain`], absent where
+    /// nobody signed it.
+    ///
+    /// # Errors
+    /// What is wrong and what to do.
+    pub fn takes(&self, chain: Option<&str>, at: SystemTime) -> Result<(), String> {
+        let Some(chain) = chain else {
+            return if self.unsigned {
+                Ok(())
+            } else {
+                Err("nobody signed it, and unsigned packages are taken no more; sign it".to_owned())
+            };
+        };
+        let all = certificates(chain).map_err(|error| error.to_string())?;
+        let (signer, others) = all
+            .split_first()
+            .ok_or("its signer was not kept; on-board it again")?;
+        self.judge(signer, others, at)
+    }
+
     /// Whether a signer's certificate is trusted at a time; what is wrong and what to do, where it is not.
     pub(crate) fn judge(
         &self,

@@ -99,6 +99,11 @@ impl Policy {
         }
     }
 
+    /// Whether nothing is asked of any image.
+    pub fn is_open(&self) -> bool {
+        self.all().all(|(_, needed)| *needed == Requirement::Allow)
+    }
+
     /// What an image of that repository (`registry/path`) needs.
     pub fn of(&self, repository: &str) -> &Requirement {
         let fits = |rule: &&Rule| {

@@ -299,7 +299,7 @@ impl Record {
             .or_insert(KnownKey { key, validity, pem }))
     }
 
-    /// Takes no more images of a key; what is in the store stays.
+    /// Takes no more images of a key; what runs stays.
     ///
     /// # Errors
     /// There is no such key, or a rule needs it.

@@ -17,6 +17,13 @@ pub struct Statement {
     pub signature: Option<String>,
 }
 
+impl Statement {
+    /// Whether it is about one of these digests; whoever made it is not known here.
+    pub fn names(&self, chain: &[Digest]) -> bool {
+        Payload::read(&self.payload).is_ok_and(|payload| chain.contains(payload.digest()))
+    }
+}
+
 /// What has to be signed.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {

@@ -23,7 +23,7 @@ use edged_console::{
     LogQuery, PackageDetail, PackageView, Platform, PlatformError, Progress, RegistersView,
     RulePlace, ServiceView, SignerView, StatsView, StatusView, TrafficRuleView, UpdateView,
 };
-use edged_image::{Image, Puller};
+use edged_image::{Image, Origin, Puller};
 use edged_mec::Mec;
 use edged_mec::package_management::PackageManagement;
 use edged_model::{
@@ -156,16 +156,22 @@ impl Door {
         views::instance(status, &self.means)
     }
 
+    /// The image of a new instance, which the policy and the keys of now take: also where it is here, and also where a
+    /// key went while it was fetched.
     async fn image_for(
         &self,
         reference: &ImageReference,
         progress: &Progress,
     ) -> Result<Image, PlatformError> {
-        if self.means.images.resolve(reference).is_some() {
-            let stored = self.means.images.image(reference).await;
-            return stored.map_err(|error| error::image(&error));
+        let images = &self.means.images;
+        if images.resolve(reference).is_none() {
+            self.fetch(reference, progress).await?;
         }
-        self.fetch(reference, progress).await
+        if images.origin(reference) == Some(Origin::Package) {
+            self.vouched(reference)?;
+        }
+        let image = images.admitted(reference).await;
+        image.map_err(|error| error::image(&error))
     }
 }
 
@@ -480,7 +486,11 @@ impl Platform for Door {
     }
 
     async fn trust_status(&self) -> Result<Vec<Finding>, PlatformError> {
-        Ok(self.trust.status().await)
+        let mut all = self.trust.status().await;
+        let unvouched = self.packages.unvouched();
+        let unvouched = unvouched.map_err(|problem| error::problem(&problem))?;
+        all.push(trust::image_finding(&self.means.images, &self.now(), unvouched).await?);
+        Ok(all)
     }
 
     async fn identity(&self) -> Result<Value, PlatformError> {

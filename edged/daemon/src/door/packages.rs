@@ -9,7 +9,7 @@ use edged_console::{
 use edged_mec::package_management::{
     Announcement, CERTIFICATE_MAX, PackageId, Stage, StoredPackage, TrustedSigner,
 };
-use edged_model::Bytes;
+use edged_model::{Bytes, ImageReference};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::Door;
@@ -72,6 +72,18 @@ impl Door {
         }
         announcement.keep();
         Ok(self.package_view(&package))
+    }
+
+    /// Whether the package that brought an image may be made instances of.
+    pub(super) fn vouched(&self, image: &ImageReference) -> Result<(), PlatformError> {
+        let package = self.packages.user_of_image(image).ok_or_else(|| {
+            let message = format!("image {image} came with a package that is not here any more");
+            PlatformError::new(ErrorKind::Conflict, message).with_hint("install the package again")
+        })?;
+        let vouched = self.packages.vouched(&package);
+        vouched.map_err(|problem| {
+            failed(&problem).with_hint("`package trust add` takes the packages of a signer again")
+        })
     }
 
     pub(super) fn found(&self, package: &str) -> Result<Arc<StoredPackage>, PlatformError> {

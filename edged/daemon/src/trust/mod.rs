@@ -1,5 +1,6 @@
 //! The box's own keys, what it can prove of itself, and which of its promises hold.
 
+mod images;
 mod proof;
 mod status;
 
@@ -20,6 +21,7 @@ use edged_trust::{Guard, Keeper, Purpose, Settings, Tpm, TrustError};
 
 use crate::prepare;
 
+pub use images::image_finding;
 pub use proof::shown;
 
 /// The sealed host key of the operators' door.

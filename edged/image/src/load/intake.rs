@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use edged_model::{Digest, ImageReference};
-use edged_signature::{Accepted, Statement};
+use edged_signature::Statement;
 use oci_spec::image::{
     Descriptor, ImageConfiguration, ImageIndex, ImageManifest, ImageManifestBuilder, MediaType,
 };
@@ -13,8 +13,8 @@ use serde::Deserialize;
 use super::archive::{SUBJECT, failed};
 use super::naming;
 use crate::document::{Blob, DOCUMENT_MAX, Document, INDEX_DEPTH_MAX, json};
-use crate::store::{BlobWriter, CHUNK};
-use crate::{Architecture, ContentStore, Image, ImageError, LayerMediaType, Pin, Refusal};
+use crate::store::{BlobWriter, CHUNK, Judged, Testimony};
+use crate::{Architecture, ContentStore, Image, ImageError, LayerMediaType, Origin, Pin, Refusal};
 
 /// What an archive has shown so far.
 pub(super) struct Intake {
@@ -134,7 +134,8 @@ impl Intake {
             return Err(ImageError::refused(SUBJECT, Refusal::Several(found.len())));
         };
         let image = self.store.read_image(name, &image.manifest)?;
-        self.store.record(&image.reference, &image.manifest, None)?;
+        let (name, manifest) = (&image.reference, &image.manifest);
+        self.store.record(name, manifest, Origin::Package, None)?;
         Ok(image)
     }
 
@@ -145,7 +146,7 @@ impl Intake {
         let mut pins = Vec::new();
         let Content { images, statements } = self.content(name, &mut pins)?;
         let single = images.len() == 1;
-        let mut taken: Vec<(Image, Option<Accepted>)> = Vec::new();
+        let mut taken: Vec<(Image, Option<Judged>)> = Vec::new();
         for mut found in images {
             if found.names.is_empty() {
                 let name = name
@@ -156,19 +157,26 @@ impl Intake {
             for name in found.names {
                 let image = self.store.read_image(&name, &found.manifest)?;
                 let judge = |signatures| {
-                    let trust = self.store.trust();
-                    let judged = trust.judge(signatures, None, &found.chain, &statements);
+                    let (trust, chain) = (self.store.trust(), &found.chain);
+                    let judged = trust.judge(signatures, None, chain, &statements);
+                    let judged = judged.and_then(|accepted| {
+                        let testimony = Testimony::of(chain, &statements)?;
+                        Ok(Judged {
+                            accepted,
+                            testimony,
+                        })
+                    });
                     judged.map_err(|reason| ImageError::refused(&name, reason))
                 };
-                let accepted = needed.as_ref().map(judge).transpose()?;
-                taken.push((image, accepted));
+                let judged = needed.as_ref().map(judge).transpose()?;
+                taken.push((image, judged));
             }
         }
         // Recorded last: an archive is loaded whole or not at all.
-        for (image, accepted) in &taken {
-            let accepted = accepted.as_ref();
-            self.store
-                .record(&image.reference, &image.manifest, accepted)?;
+        for (image, judged) in &taken {
+            let (name, manifest) = (&image.reference, &image.manifest);
+            let judged = judged.as_ref();
+            self.store.record(name, manifest, Origin::Archive, judged)?;
         }
         Ok(taken.into_iter().map(|(image, _)| image).collect())
     }

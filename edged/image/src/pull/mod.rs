@@ -18,7 +18,7 @@ use oci_spec::image::ImageManifest;
 
 use crate::document::{Blob, Document, INDEX_DEPTH_MAX};
 use crate::store::{blocking, digest_of};
-use crate::{Architecture, ContentStore, Image, ImageError, Pin, Refusal};
+use crate::{Architecture, ContentStore, Image, ImageError, Origin, Pin, Refusal};
 pub(crate) use failure::Failure;
 pub(crate) use registry::Asked;
 use registry::Registry;
@@ -117,7 +117,7 @@ impl Puller {
     }
 
     /// Pulls an image: all of it is here, verified and durable, when this answers. A tag is asked for again each
-    /// time; a digest that is here needs no registry. `progress` is called often and must not block.
+    /// time; a digest that is here and that the policy of now takes needs no registry. `progress` is called often and must not block.
     ///
     /// Dropping the future stops the pull; what came of the layers is kept for the next.
     ///
@@ -130,7 +130,7 @@ impl Puller {
     ) -> Result<Image, ImageError> {
         progress(PullEvent::Resolving);
         if reference.digest().is_some()
-            && let Ok(image) = self.store.image(reference).await
+            && let Ok(image) = self.store.admitted(reference).await
         {
             progress(PullEvent::Done);
             return Ok(image);
@@ -162,7 +162,7 @@ impl Pull<'_> {
             manifest,
         } = self.resolve().await?;
         // From here on everything is fetched by a digest of this chain: a tag that moves changes nothing.
-        let accepted = self.trusted(&chain).await?;
+        let judged = self.trusted(&chain).await?;
         let config = crate::image::config_blob(&manifest).map_err(|reason| self.refused(reason))?;
         let layers = crate::image::layer_blobs(&manifest).map_err(|reason| self.refused(reason))?;
         // Pinned before anything is looked for, so that what is found stays.
@@ -194,7 +194,8 @@ impl Pull<'_> {
         .await?;
         self.layers(layers).await?;
         let (store, reference) = (self.store.clone(), self.reference.clone());
-        blocking(move || store.record(&reference, &digest, accepted.as_ref())).await?;
+        blocking(move || store.record(&reference, &digest, Origin::Registry, judged.as_ref()))
+            .await?;
         Ok(image)
     }
 

@@ -1,16 +1,16 @@
 //! Fetching the signatures of an image from its registry, into memory alone.
 
 use edged_model::Digest;
-use edged_signature::{Accepted, Signed, Statement, layers, tag};
+use edged_signature::{Signed, Statement, layers, tag};
 
 use crate::document::Blob;
 use crate::pull::{Asked, Failure, Pull, Retry};
-use crate::store::digest_of;
+use crate::store::{Judged, Testimony, digest_of};
 use crate::{ImageError, Refusal};
 
 impl Pull<'_> {
     /// Whether the policy takes the image of this chain of digests, and by whose signature. Nothing was stored so far.
-    pub(crate) async fn trusted(&self, chain: &[Digest]) -> Result<Option<Accepted>, ImageError> {
+    pub(crate) async fn trusted(&self, chain: &[Digest]) -> Result<Option<Judged>, ImageError> {
         let trust = self.store.trust();
         let needed = trust.needed(self.reference);
         let Some(signatures) = needed.map_err(|reason| self.refused(reason))? else {
@@ -21,7 +21,12 @@ impl Pull<'_> {
             statements.extend(self.statements(digest).await?);
         }
         let judged = trust.judge(&signatures, Some(self.reference), chain, &statements);
-        judged.map(Some).map_err(|reason| self.refused(reason))
+        let accepted = judged.map_err(|reason| self.refused(reason))?;
+        let testimony = Testimony::of(chain, &statements).map_err(|reason| self.refused(reason))?;
+        Ok(Some(Judged {
+            accepted,
+            testimony,
+        }))
     }
 
     /// What lies under the tag of a digest's signatures.

@@ -20,8 +20,8 @@ const FILE_MAX: usize = 4 * 1024 * 1024;
 
 /// Whose images are taken. Clones are handles of the same file.
 ///
-/// Asked when an image comes into the store, and never again: what an instance was pinned to runs on, whatever happens
-/// to a key, a tag or a registry later.
+/// Asked when an image comes into the store, and again for every new instance of it. What an instance was pinned to runs
+/// on, whatever happens to a key, a tag or a registry later.
 #[derive(Debug, Clone)]
 pub struct ImageTrust {
     inner: Arc<Inner>,
@@ -124,7 +124,7 @@ impl ImageTrust {
         self.change(|record| record.add(name, pem, validity).cloned())
     }
 
-    /// Takes no more images of a key. Durable; blocks for a write.
+    /// Takes no more images of a key, and makes nothing new of those that are here. Durable; blocks for a write.
     ///
     /// # Errors
     /// As [`Record::remove`], or it cannot be written; then nothing changed.

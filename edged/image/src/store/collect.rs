@@ -56,6 +56,7 @@ impl ContentStore {
 
     fn live(&self, ledger: &Ledger, keep: &[Digest]) -> BTreeSet<Digest> {
         let mut live: BTreeSet<Digest> = ledger.pins.keys().cloned().collect();
+        live.extend(ledger.index.testimonies().cloned());
         let indexed = ledger
             .index
             .entries()

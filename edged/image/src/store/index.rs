@@ -19,6 +19,10 @@ pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const SIGNED_BY: &str = "edged.signed.by";
 /// Our annotation with the digest that was signed: the manifest's, or that of an index which lists it.
 const SIGNED_DIGEST: &str = "edged.signed.digest";
+/// Our annotation with the digest of the document that keeps what was said for it.
+const SIGNED_TESTIMONY: &str = "edged.signed.testimony";
+/// Our annotation that says how it came.
+const ORIGIN: &str = "edged.origin";
 /// What the file `oci-layout` of a layout says.
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -29,12 +33,39 @@ pub struct Voucher {
     pub key: String,
     /// What it signed: the manifest, or an index which lists it.
     pub digest: Digest,
+    /// The document that keeps all that was said for it; absent where it came before that was kept.
+    pub testimony: Option<Digest>,
+}
+
+/// How an image came, which decides what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Pulled: the rules for its repository.
+    Registry,
+    /// Loaded: the rule for archives.
+    Archive,
+    /// Inside a package, whose signer vouches for it.
+    Package,
+}
+
+impl Origin {
+    const ALL: [Self; 3] = [Self::Registry, Self::Archive, Self::Package];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Archive => "archive",
+            Self::Package => "package",
+        }
+    }
 }
 
 /// What a reference points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) manifest: Blob,
+    /// Absent: it came before that was kept.
+    pub(super) origin: Option<Origin>,
     /// Absent: the policy asked for no signature.
     pub(super) voucher: Option<Voucher>,
 }
@@ -66,6 +97,19 @@ impl Index {
         self.manifests
             .get(reference)
             .map(|entry| &entry.manifest.digest)
+    }
+
+    pub(super) fn entry(&self, reference: &ImageReference) -> Option<&Entry> {
+        self.manifests.get(reference)
+    }
+
+    /// The documents that keep what was said for images.
+    pub(super) fn testimonies(&self) -> impl Iterator<Item = &Digest> {
+        let vouchers = self
+            .manifests
+            .values()
+            .filter_map(|entry| entry.voucher.as_ref());
+        vouchers.filter_map(|voucher| voucher.testimony.as_ref())
     }
 
     pub(super) fn voucher(&self, reference: &ImageReference) -> Option<&Voucher> {
@@ -124,11 +168,21 @@ fn parse(bytes: &[u8]) -> Result<BTreeMap<ImageReference, Entry>, String> {
             (Some(key), Some(digest)) => Some(Voucher {
                 key: key.clone(),
                 digest: digest.parse().map_err(|error| format!("{error}"))?,
+                testimony: annotation(SIGNED_TESTIMONY).and_then(|digest| digest.parse().ok()),
             }),
             _ => None,
         };
+        let origin = annotation(ORIGIN).and_then(|text| {
+            let mut all = Origin::ALL.into_iter();
+            all.find(|origin| origin.as_str() == text)
+        });
         let manifest = Blob::described(descriptor).map_err(|error| error.to_string())?;
-        Ok((reference, Entry { manifest, voucher }))
+        let entry = Entry {
+            manifest,
+            origin,
+            voucher,
+        };
+        Ok((reference, entry))
     };
     index.manifests().iter().map(entry).collect()
 }
@@ -151,6 +205,12 @@ fn render(manifests: &BTreeMap<ImageReference, Entry>) -> Result<Vec<u8>, String
         if let Some(voucher) = &entry.voucher {
             annotations.insert(SIGNED_BY.to_owned(), voucher.key.clone());
             annotations.insert(SIGNED_DIGEST.to_owned(), voucher.digest.to_string());
+            if let Some(testimony) = &voucher.testimony {
+                annotations.insert(SIGNED_TESTIMONY.to_owned(), testimony.to_string());
+            }
+        }
+        if let Some(origin) = entry.origin {
+            annotations.insert(ORIGIN.to_owned(), origin.as_str().to_owned());
         }
         descriptor.set_annotations(Some(annotations));
         descriptors.push(descriptor);

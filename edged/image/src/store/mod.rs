@@ -4,10 +4,12 @@
 //! points at which manifest, `lock` keeps a second process out. Folders are 0755 and blobs 0644, because the worker
 //! reads the layers as another user.
 
+mod admission;
 mod blob;
 mod collect;
 mod index;
 mod pins;
+mod testimony;
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
@@ -16,14 +18,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use edged_model::{Digest, ImageReference};
-use edged_signature::Accepted;
 use tracing::warn;
 
 pub(crate) use blob::{BlobWriter, CHUNK, digest_of};
 pub use collect::Collected;
-pub use index::Voucher;
+pub use index::{Origin, Voucher};
 pub(crate) use index::{REF_NAME, replace};
 pub use pins::Pin;
+pub(crate) use testimony::{Judged, Testimony};
 
 use crate::document::{Blob, DOCUMENT_MAX, Document};
 use crate::{Architecture, Image, ImageError, ImageTrust, Refusal};
@@ -114,6 +116,11 @@ impl ContentStore {
     /// Who vouched for the image that a reference points at, when it was taken. Memory only.
     pub fn voucher(&self, reference: &ImageReference) -> Option<Voucher> {
         self.ledger().index.voucher(reference).cloned()
+    }
+
+    /// How the image that a reference points at came; none where it came before that was kept. Memory only.
+    pub fn origin(&self, reference: &ImageReference) -> Option<Origin> {
+        self.ledger().index.entry(reference)?.origin
     }
 
     /// Where the blob of that digest is, once it is there.
@@ -212,10 +219,21 @@ impl ContentStore {
         &self,
         reference: &ImageReference,
         manifest: &Digest,
-        accepted: Option<&Accepted>,
+        origin: Origin,
+        judged: Option<&Judged>,
     ) -> Result<(), ImageError> {
-        let release = accepted.and_then(|accepted| accepted.release.as_ref());
-        self.trust().remember(&reference.to_string(), release)?;
+        let subject = reference.to_string();
+        let release = judged.and_then(|judged| judged.accepted.release.as_ref());
+        self.trust().remember(&subject, release)?;
+        // Pinned until the index reaches it.
+        let kept = match judged {
+            Some(judged) => {
+                let bytes = judged.testimony.bytes();
+                let bytes = bytes.map_err(|reason| ImageError::refused(&subject, reason))?;
+                Some(self.write_document(&subject, &bytes)?)
+            }
+            None => None,
+        };
         let path = self.blob_path(manifest);
         let size = fs::metadata(&path)
             .map_err(ImageError::file("look at", &path))?
@@ -224,11 +242,16 @@ impl ContentStore {
             digest: manifest.clone(),
             size,
         };
-        let voucher = accepted.map(|accepted| Voucher {
+        let voucher = judged.map(|Judged { accepted, .. }| Voucher {
             key: accepted.key.to_string(),
             digest: accepted.digest.clone(),
+            testimony: kept.as_ref().map(|pin| pin.digest().clone()),
         });
-        let entry = Entry { manifest, voucher };
+        let entry = Entry {
+            manifest,
+            origin: Some(origin),
+            voucher,
+        };
         self.ledger().index.insert(reference, entry)
     }
 

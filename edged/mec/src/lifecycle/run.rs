@@ -176,6 +176,8 @@ async fn instantiate<P: Platform>(
     let instance = instance.ok_or_else(|| format!("instance {id} was deleted"))?;
     let package = mec.packages.by_appd(&instance.descriptor);
     let package = package.ok_or_else(|| format!("package {} is gone", instance.package))?;
+    let vouched = mec.vouched(&package.id);
+    vouched.map_err(|problem| problem.detail().to_owned())?;
     let deployment = intake::deployment(&instance, &package, body);
     let deployment = deployment.map_err(|problem| problem.detail().to_owned())?;
     let deployed = mec.platform.deploy(deployment).await;

@@ -143,7 +143,8 @@ async fn status<P: Platform>(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Value>, Problem> {
     caller.orchestrator()?;
-    asking.mec.platform.trust_status().await.map(Json)
+    let unvouched = asking.mec.unvouched()?;
+    asking.mec.platform.trust_status(unvouched).await.map(Json)
 }
 
 /// What the application that asks is; nothing for whoever is none.

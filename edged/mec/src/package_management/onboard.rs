@@ -96,22 +96,13 @@ impl<P: Platform> PackageManagement<P> {
     }
 
     async fn examine(&self, id: &PackageId) -> Result<Examined, Problem> {
-        let (folder, id, trust) = (self.folder(), id.clone(), self.trust()?);
+        let trust = super::signers::trust_of(&self.mec().facts)?;
+        let (folder, id) = (self.folder(), id.clone());
         let examined = tokio::task::spawn_blocking(move || examine(&folder, &id, &trust));
         examined.await.map_err(|error| {
             tracing::error!(%error, "a package could not be examined");
             Problem::internal("the package could not be examined; send it again")
         })?
-    }
-
-    fn trust(&self) -> Result<Trust, Problem> {
-        let facts = &self.mec().facts;
-        let trust = super::signers::trust(&facts.signers)?;
-        Ok(if facts.unsigned_packages {
-            trust.accept_unsigned()
-        } else {
-            trust
-        })
     }
 
     /// Whether the box can run it and keep what it asks for.
@@ -223,6 +214,7 @@ fn examine(folder: &Folder, id: &PackageId, trust: &Trust) -> Result<Examined, P
             definitions: definitions.to_owned(),
             signer: package.signer().map(|signer| signer.subject.clone()),
             certificate: package.signer().map(|signer| signer.certificate.clone()),
+            chain: package.signer().map(|signer| signer.chain.clone()),
             image: package.image_digest().cloned().zip(image),
             artifacts,
         },

@@ -78,10 +78,21 @@ pub struct Content {
     pub signer: Option<String>,
     /// The signer's certificate, PEM.
     pub certificate: Option<String>,
+    /// The certificate and what lies between it and its authority, PEM: the signer is asked for again.
+    #[serde(default)]
+    pub chain: Option<String>,
     /// The image file in the package: its digest and its size in bytes.
     pub image: Option<(Hash, u64)>,
     /// The other files and their digests.
     pub artifacts: BTreeMap<String, Hash>,
+}
+
+impl Content {
+    /// What its signer is asked for again by: one that was on-boarded before chains were kept has the signer's own
+    /// certificate.
+    pub(super) fn chain(&self) -> Option<&str> {
+        self.chain.as_deref().or(self.certificate.as_deref())
+    }
 }
 
 /// A package.

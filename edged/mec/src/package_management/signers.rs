@@ -1,10 +1,13 @@
 //! Whose packages are taken: a folder of certificates, read at every on-boarding.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use edged_authority::write_durably;
+use edged_model::ImageReference;
 use edged_package::Trust;
 use mec_api::Problem;
 use ring::digest::{SHA256, digest};
@@ -14,7 +17,8 @@ use rustls::pki_types::pem::PemObject as _;
 use super::PackageManagement;
 use super::arrival::hex;
 use super::folder::disk;
-use crate::Platform;
+use super::record::{PackageId, StoredPackage};
+use crate::{Facts, Mec, Platform};
 
 /// Certificates of signers at once: more would be a public key infrastructure, and that has one root.
 pub const SIGNERS: usize = 64;
@@ -33,8 +37,18 @@ pub struct TrustedSigner {
     pub fingerprints: Vec<String>,
 }
 
-/// What the folder holds, for [`edged_package::Package::open`]; an absent folder trusts nobody.
-pub(super) fn trust(folder: &Path) -> Result<Trust, Problem> {
+/// Whose packages are taken now, for [`edged_package::Package::open`].
+pub(super) fn trust_of(facts: &Facts) -> Result<Trust, Problem> {
+    let trust = trust(&facts.signers)?;
+    Ok(if facts.unsigned_packages {
+        trust.accept_unsigned()
+    } else {
+        trust
+    })
+}
+
+/// What the folder holds; an absent folder trusts nobody.
+fn trust(folder: &Path) -> Result<Trust, Problem> {
     let mut text = String::new();
     for path in files(folder).map_err(|error| disk(&error))? {
         text += &fs::read_to_string(&path).map_err(|error| disk(&error))?;
@@ -75,7 +89,49 @@ fn fingerprints(pem: &str) -> Vec<String> {
         .collect()
 }
 
+impl<P: Platform> Mec<P> {
+    /// The images that came with packages whose signer is trusted no more.
+    pub(crate) fn unvouched(&self) -> Result<BTreeSet<ImageReference>, Problem> {
+        let (trust, now) = (trust_of(&self.facts)?, SystemTime::now());
+        let all = self.packages.all().into_iter();
+        let refused = all.filter(|package| {
+            let content = package.content.as_ref();
+            content.is_some_and(|content| trust.takes(content.chain(), now).is_err())
+        });
+        let images = refused.filter_map(|package| package.image.clone());
+        Ok(images.map(|image| image.reference).collect())
+    }
+
+    /// Whether a new instance of a package may be made: it vouches for its image, so its signer has to be trusted now, not
+    /// only when it was on-boarded.
+    pub(crate) fn vouched(&self, id: &PackageId) -> Result<(), Problem> {
+        let package = self.packages.at(id);
+        let package = package.ok_or_else(|| Problem::not_found(format!("package {id} is gone")))?;
+        let content = package.onboarded()?;
+        let taken = trust_of(&self.facts)?.takes(content.chain(), SystemTime::now());
+        taken.map_err(|reason| {
+            Problem::conflict(format!("nothing new is made of package {id}: {reason}"))
+        })
+    }
+}
+
 impl<P: Platform> PackageManagement<P> {
+    /// The images that came with packages whose signer is trusted no more.
+    ///
+    /// # Errors
+    /// 503 where the signers cannot be read.
+    pub fn unvouched(&self) -> Result<BTreeSet<ImageReference>, Problem> {
+        self.mec().unvouched()
+    }
+
+    /// Whether a new instance of a package may be made, by the signers of now.
+    ///
+    /// # Errors
+    /// 409 where its signer is trusted no more.
+    pub fn vouched(&self, package: &StoredPackage) -> Result<(), Problem> {
+        self.mec().vouched(&package.id)
+    }
+
     fn signer_file(&self, name: &str) -> Result<PathBuf, Problem> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty()
@@ -139,7 +195,7 @@ impl<P: Platform> PackageManagement<P> {
         })
     }
 
-    /// Takes no more packages of a signer; those that are on-boarded stay.
+    /// Takes no more packages of a signer and makes no more instances of those that are on-boarded; what runs stays.
     ///
     /// # Errors
     /// 404 where there is no such signer.

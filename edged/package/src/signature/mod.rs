@@ -37,6 +37,8 @@ pub struct Signer {
     pub subject: String,
     /// The certificate (`signingCertificate` of MEC 010-2), PEM.
     pub certificate: String,
+    /// It and whatever lies between it and its authority, PEM: for [`Trust::takes`] on a later day.
+    pub chain: String,
 }
 
 /// The hash function of an algorithm identifier.
@@ -111,9 +113,13 @@ pub(crate) fn verify(
         .map(der)
         .collect::<Result<Vec<_>, _>>()?;
     trust.judge(&own_der, &others, at).map_err(refuse)?;
+    let certificate = crate::pem::block("CERTIFICATE", &own_der);
+    let beside = others.iter().filter(|other| **other != own_der);
+    let beside = beside.map(|other| crate::pem::block("CERTIFICATE", other));
     Ok(Signer {
         subject: own.tbs_certificate().subject().to_string(),
-        certificate: crate::pem::block("CERTIFICATE", &own_der),
+        chain: certificate.clone() + &beside.collect::<String>(),
+        certificate,
     })
 }
 
