@@ -1,5 +1,6 @@
 //! `trust keys add`, `trust policy`: whose images are taken.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -22,6 +23,15 @@ pub enum ImageKeyVerb {
     ///
     /// The certificate goes to standard output: keep it as KEY-cert.pub beside KEY. Nothing takes it back before its end.
     Issue(IssueArgs),
+    /// Print the line by which ssh believes the box, whatever its host key is.
+    ///
+    /// It goes to your known hosts, and counts for the name of the box (ssh -o HostKeyAlias=NAME) and for the addresses
+    /// that you reach it at.
+    Authority {
+        /// Where you reach the box.
+        #[arg(value_name = "ADDRESS")]
+        addresses: Vec<IpAddr>,
+    },
 }
 
 /// Options of `trust keys issue`.

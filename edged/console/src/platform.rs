@@ -1,6 +1,7 @@
 //! What a box can do for its operator.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -190,6 +191,12 @@ pub trait Platform: Send + Sync + 'static {
         &self,
         key: &IssueArgs,
         input: impl AsyncRead + Send + Unpin,
+    ) -> impl Future<Output = Result<String, PlatformError>> + Send;
+
+    /// The line of `known_hosts` by which ssh believes the box at these addresses, whatever its host key is.
+    fn known_hosts_line(
+        &self,
+        addresses: &[IpAddr],
     ) -> impl Future<Output = Result<String, PlatformError>> + Send;
 
     /// Whose signature images need, as JSON.

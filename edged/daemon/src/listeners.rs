@@ -160,7 +160,7 @@ async fn ssh(config: &Config, trust: &Trust) -> Result<SshServer, BootError> {
         }),
     })
     .await?
-    .certified_by(&trust.key(Purpose::Ca)?.public())
+    .certified_by(trust.key(Purpose::Ca)?, vec![config.node.zone()])
     .taking_uploads(uploads.as_deref());
     // Whoever prepares known_hosts reads it here; a line like ssh-keygen's.
     let public = folder.join("ssh_host_key.pub");

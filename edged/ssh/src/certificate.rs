@@ -127,15 +127,15 @@ pub fn certify_operator(
     certificate.to_openssh().map_err(|error| make(&error))
 }
 
-fn key_data(point: &[u8; POINT]) -> Option<KeyData> {
+pub(crate) fn key_data(point: &[u8; POINT]) -> Option<KeyData> {
     let key = EcdsaPublicKey::from_sec1_bytes(point).ok()?;
     Some(KeyData::Ecdsa(key))
 }
 
 /// A [`Sign`] as ssh-key asks for it.
-struct Issuing<'a> {
-    authority: &'a dyn Sign,
-    public: KeyData,
+pub(crate) struct Issuing<'a> {
+    pub(crate) authority: &'a dyn Sign,
+    pub(crate) public: KeyData,
 }
 
 impl From<&Issuing<'_>> for KeyData {

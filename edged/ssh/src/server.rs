@@ -5,10 +5,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use edged_authority::POINT;
+use edged_authority::Sign;
 use edged_console::Platform;
-use russh::keys::{HashAlg, PublicKey};
+use russh::keys::{Certificate, HashAlg, PrivateKey, PublicKey};
 use russh::server::{Config, run_stream};
 use russh::{MethodKind, MethodSet, SshId};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +23,7 @@ use crate::bounds::{
 };
 use crate::certificate::Authority;
 use crate::connection::Connection;
+use crate::host_certificate::Voucher;
 use crate::intake::{Gate, Gated};
 use crate::operators::Keys;
 use crate::{HostKey, SshConfig, SshError, algorithms};
@@ -31,9 +33,11 @@ use crate::{HostKey, SshConfig, SshError, algorithms};
 pub struct SshServer {
     listeners: Vec<TcpListener>,
     config: Arc<Config>,
+    key: PrivateKey,
     host_key: PublicKey,
     keys: Keys,
     upload: Option<Arc<Path>>,
+    voucher: Option<Arc<Voucher>>,
     authority: Option<Arc<Authority>>,
 }
 
@@ -57,32 +61,14 @@ impl SshServer {
                 .map_err(|source| SshError::Listen { address, source })?;
             listeners.push(listener);
         }
-        let host_key = key.public_key().clone();
-        let config = Config {
-            // Says what it is, and nothing about versions.
-            server_id: SshId::Standard("SSH-2.0-edged".into()),
-            methods: MethodSet::from(&[MethodKind::PublicKey][..]),
-            auth_rejection_time: REFUSAL_TIME,
-            auth_rejection_time_initial: Some(std::time::Duration::ZERO),
-            keys: vec![key],
-            window_size: WINDOW,
-            maximum_packet_size: PACKET,
-            event_buffer_size: EVENTS,
-            preferred: algorithms::preferred(),
-            max_auth_attempts: ATTEMPTS,
-            // A followed log may be silent for hours: answered keepalives count as activity.
-            inactivity_timeout: Some(IDLE),
-            keepalive_interval: Some(KEEPALIVE),
-            keepalive_max: KEEPALIVES,
-            nodelay: true,
-            ..Config::default()
-        };
         Ok(Self {
             listeners,
-            config: Arc::new(config),
-            host_key,
+            host_key: key.public_key().clone(),
+            config: Arc::new(offer(key.clone(), Vec::new())),
+            key,
             keys,
             upload: None,
+            voucher: None,
             authority: None,
         })
     }
@@ -96,11 +82,15 @@ impl SshServer {
         }
     }
 
-    /// Lets in whoever has a certificate of this authority, as long as the box has operators.
+    /// Lets in whoever has a certificate of this authority, as long as the box has operators, and shows one of it: for
+    /// these names and for every address where somebody came.
     #[must_use]
-    pub fn certified_by(self, authority: &[u8; POINT]) -> Self {
+    pub fn certified_by(self, authority: Arc<dyn Sign>, names: Vec<String>) -> Self {
+        let known = Authority::new(&authority.public()).map(Arc::new);
+        let voucher = Voucher::new(authority, names, self.key.clone(), SystemTime::now);
         Self {
-            authority: Authority::new(authority).map(Arc::new),
+            authority: known,
+            voucher: Some(Arc::new(voucher)),
             ..self
         }
     }
@@ -139,6 +129,7 @@ impl SshServer {
             config,
             keys,
             upload,
+            voucher,
             authority,
             ..
         } = self;
@@ -146,6 +137,7 @@ impl SshServer {
             config,
             keys,
             upload,
+            voucher,
             authority,
             platform,
             strangers: Arc::new(Semaphore::new(STRANGERS)),
@@ -167,15 +159,59 @@ impl SshServer {
     }
 }
 
+/// What every client is served with: the key, and certificates of it.
+pub(crate) fn offer(key: PrivateKey, certificates: Vec<Certificate>) -> Config {
+    Config {
+        // Says what it is, and nothing about versions.
+        server_id: SshId::Standard("SSH-2.0-edged".into()),
+        methods: MethodSet::from(&[MethodKind::PublicKey][..]),
+        auth_rejection_time: REFUSAL_TIME,
+        auth_rejection_time_initial: Some(std::time::Duration::ZERO),
+        keys: vec![key],
+        certificates,
+        window_size: WINDOW,
+        maximum_packet_size: PACKET,
+        event_buffer_size: EVENTS,
+        preferred: algorithms::preferred(),
+        max_auth_attempts: ATTEMPTS,
+        // A followed log may be silent for hours: answered keepalives count as activity.
+        inactivity_timeout: Some(IDLE),
+        keepalive_interval: Some(KEEPALIVE),
+        keepalive_max: KEEPALIVES,
+        nodelay: true,
+        ..Config::default()
+    }
+}
+
 /// What every client shares.
 struct Door<P> {
     config: Arc<Config>,
     keys: Keys,
     upload: Option<Arc<Path>>,
+    voucher: Option<Arc<Voucher>>,
     authority: Option<Arc<Authority>>,
     platform: Arc<P>,
     strangers: Arc<Semaphore>,
     places: Arc<Semaphore>,
+}
+
+impl<P> Door<P> {
+    /// With a certificate where there is one: whoever trusts the key itself needs none.
+    async fn config_at(&self, stream: &TcpStream) -> Arc<Config> {
+        let plain = || Arc::clone(&self.config);
+        let Some(voucher) = self.voucher.clone() else {
+            return plain();
+        };
+        let at = stream.local_addr().ok().map(|address| address.ip());
+        match tokio::task::spawn_blocking(move || voucher.config(at)).await {
+            Ok(Ok(config)) => config,
+            Ok(Err(error)) => {
+                warn!("the ssh door has no certificate: {error}");
+                plain()
+            }
+            Err(_) => plain(),
+        }
+    }
 }
 
 async fn accept<P: Platform>(
@@ -226,6 +262,7 @@ async fn serve<P: Platform>(
 ) {
     // Answers are short and wanted now; where it cannot be had, they are only slower.
     let _ = stream.set_nodelay(true);
+    let config = door.config_at(&stream).await;
     let gate = Arc::new(Gate::default());
     let connection = Connection {
         platform: Arc::clone(&door.platform),
@@ -242,11 +279,7 @@ async fn serve<P: Platform>(
         verbs: JoinSet::new(),
     };
     let stream = Gated::new(stream, Arc::clone(&gate));
-    let serving = async {
-        run_stream(Arc::clone(&door.config), stream, connection)
-            .await?
-            .await
-    };
+    let serving = async { run_stream(config, stream, connection).await?.await };
     tokio::pin!(serving);
     let closing = async { closed.wait_for(|closed| *closed).await.is_ok() };
     let ended: Option<Result<(), russh::Error>> = tokio::select! {

@@ -14,8 +14,8 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use door::{Door, answer};
-use edged_authority::FileKey;
-use edged_ssh::{CertificateError, LIFE_MAX, certify_operator};
+use edged_authority::{FileKey, Sign as _};
+use edged_ssh::{CertificateError, LIFE_MAX, certify_operator, known_hosts_line};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -62,6 +62,56 @@ async fn a_key_with_the_box_s_certificate_opens_the_door() {
     let private = fs::read_to_string(door.path("other")).unwrap();
     let private = certify_operator(&authority, &private, None, (now, HOUR), [7; 32]);
     assert!(refused(private).contains(".pub"));
+}
+
+/// Whether ssh believes the door by these lines alone, when it calls it so.
+async fn is_believed(door: &Door, known: &str, alias: Option<&str>) -> bool {
+    fs::write(door.path("known_hosts"), known).unwrap();
+    let alias = alias.map(|alias| format!("HostKeyAlias={alias}"));
+    let mut options = vec!["-o", "UpdateHostKeys=no"];
+    if let Some(alias) = &alias {
+        options.extend(["-o", alias]);
+    }
+    answer(door.ssh(&options, &["ps"]), None).await.code == 0
+}
+
+#[tokio::test]
+async fn one_line_of_known_hosts_is_enough_whatever_the_host_key_is() {
+    let door = Door::open().await;
+    let key = fs::read_to_string(door.path("known_hosts")).unwrap();
+    let authority = FileKey::open(&door.path("ca.key"), "ca").unwrap();
+    let line = |authority: &FileKey, names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        known_hosts_line(&authority.public(), &names).unwrap() + "\n"
+    };
+    let here = format!("[127.0.0.1]:{}", door.address.port());
+    assert!(!is_believed(&door, "", None).await);
+    // By the address it was reached at, and by its own name, which no resolver knows.
+    assert!(is_believed(&door, &line(&authority, &["127.0.0.1"]), None).await);
+    assert!(is_believed(&door, &line(&authority, &[&here]), None).await);
+    let named = line(&authority, &["edge.mec.internal", "pole.example"]);
+    assert!(is_believed(&door, &named, Some("edge.mec.internal")).await);
+    assert!(
+        !is_believed(&door, &named, Some("pole.example")).await,
+        "another name"
+    );
+    let other = FileKey::open(&door.path("stranger.key"), "stranger").unwrap();
+    assert!(
+        !is_believed(&door, &line(&other, &["127.0.0.1"]), None).await,
+        "another authority"
+    );
+    assert!(
+        is_believed(&door, &key, None).await,
+        "who knows the key itself"
+    );
+    // Another host key, vouched for by the same authority.
+    let door = door.with_another_host_key().await;
+    assert!(is_believed(&door, &line(&authority, &["127.0.0.1"]), None).await);
+    let stale = key.replace(&here, &format!("[127.0.0.1]:{}", door.address.port()));
+    assert!(
+        !is_believed(&door, &stale, None).await,
+        "the key is the old one"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `trust keys add|list|remove`, `trust policy`.
+//! `trust keys add|list|remove|issue|authority`, `trust policy`.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -33,6 +33,10 @@ where
                 }
                 let certificate = platform.certify_operator(&key, input).await?;
                 self.print(&format!("{certificate}\n")).await?;
+            }
+            ImageKeyVerb::Authority { addresses } => {
+                let line = platform.known_hosts_line(&addresses).await?;
+                self.print(&format!("{line}\n")).await?;
             }
             ImageKeyVerb::List => {
                 let list = platform.image_keys().await?;

@@ -5,6 +5,7 @@
 mod packages;
 mod rules;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -395,6 +396,14 @@ impl Platform for Fake {
     ) -> Result<String, PlatformError> {
         let name = key.name.as_deref().unwrap_or("jo@desk");
         Ok(format!("ssh-ed25519-cert-v01@openssh.com AAAA {name}"))
+    }
+
+    async fn known_hosts_line(&self, addresses: &[IpAddr]) -> Result<String, PlatformError> {
+        let names = addresses.iter().map(|address| format!(",{address}"));
+        let names: String = names.collect();
+        Ok(format!(
+            "@cert-authority edge{names} ecdsa-sha2-nistp256 AAAA"
+        ))
     }
 
     async fn image_policy(&self) -> Result<Value, PlatformError> {

@@ -14,6 +14,7 @@ mod views;
 pub use images::forget as forget_image;
 pub use views::{instance as instance_view, status as status_view};
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -404,6 +405,10 @@ impl Platform for Door {
         input: impl AsyncRead + Send + Unpin,
     ) -> Result<String, PlatformError> {
         self.certificate_of(key, input).await
+    }
+
+    async fn known_hosts_line(&self, addresses: &[IpAddr]) -> Result<String, PlatformError> {
+        self.trust.known_hosts_line(addresses).await
     }
 
     async fn image_policy(&self) -> Result<Value, PlatformError> {

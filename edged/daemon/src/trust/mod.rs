@@ -1,6 +1,7 @@
 //! The box's own keys, what it can prove of itself, and which of its promises hold.
 
 mod images;
+mod known_hosts;
 mod proof;
 mod status;
 

@@ -52,6 +52,17 @@ impl Door {
             .unwrap();
         }
         fs::copy(path("key.pub"), path("authorized_keys")).unwrap();
+        Self::open_in(folder).await
+    }
+
+    /// As a box whose host key is gone, and its authority is not.
+    pub async fn with_another_host_key(self) -> Self {
+        fs::remove_file(self.path("host_key")).unwrap();
+        Self::open_in(self.folder).await
+    }
+
+    async fn open_in(folder: tempfile::TempDir) -> Self {
+        let path = |name: &str| folder.path().join(name);
         let authority = edged_authority::FileKey::open(&path("ca.key"), "ca").unwrap();
         let server = SshServer::bind(SshConfig {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
@@ -61,7 +72,7 @@ impl Door {
         })
         .await
         .unwrap()
-        .certified_by(&edged_authority::Sign::public(&authority))
+        .certified_by(Arc::new(authority), vec!["edge.mec.internal".to_owned()])
         .taking_uploads(Some(&path("uploaded")));
         let address = server.addresses()[0];
         let host_key = server.host_key().to_openssh().unwrap();
