@@ -80,6 +80,21 @@ fn foreign(folder: &Path) -> anyhow::Result<(PathBuf, Hash)> {
     Ok((key, public.fingerprint()))
 }
 
+/// The same bundle with the signature of somebody else.
+pub fn signed_by_another(ground: &Ground, good: &Path) -> anyhow::Result<Vec<u8>> {
+    let (key, _) = foreign(ground.folder.path())?;
+    Apart::read(good)?.with(
+        |_| (),
+        |message, signature| sign_with(&key, message, signature),
+    )
+}
+
+fn sign_with(key: &Path, message: &Path, signature: &Path) -> anyhow::Result<()> {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["dgst", "-sha256", "-sign"]).arg(key);
+    process::output(openssl.arg("-out").arg(signature).arg(message)).map(drop)
+}
+
 /// Each kind is refused in its own sentence, and both images on the disk are what they were.
 pub fn a_bad_bundle_is_refused_before_a_byte_reaches_a_slot(
     guest: &Guest,
@@ -92,11 +107,7 @@ pub fn a_bad_bundle_is_refused_before_a_byte_reaches_a_slot(
         keys.sign(&ground.root, Name::Update, message, signature)
     };
     let (key, fingerprint) = foreign(ground.folder.path())?;
-    let theirs = |message: &Path, signature: &Path| {
-        let mut openssl = Command::new("openssl");
-        openssl.args(["dgst", "-sha256", "-sign"]).arg(&key);
-        process::output(openssl.arg("-out").arg(signature).arg(message)).map(drop)
-    };
+    let theirs = |message: &Path, signature: &Path| sign_with(&key, message, signature);
     let mut flipped = apart.bytes.clone();
     let middle = flipped.get_mut(apart.head + (1 << 20));
     *middle.context("the image is smaller than a megabyte")? ^= 1;

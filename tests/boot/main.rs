@@ -17,6 +17,7 @@ mod power;
 mod recovery;
 mod refusals;
 mod slots;
+mod sources;
 mod trust;
 mod trusted;
 mod update;

@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::bundles;
 use crate::full;
 use crate::good::boot;
+use crate::sources;
 use crate::trust;
 use umec_tests::case;
 use umec_tests::ground::Ground;
@@ -86,7 +87,7 @@ pub fn run(report: &Report, ground: &Ground, bundles: &Bundles) {
 fn lane(report: &Report, ground: &Ground, bundles: &Bundles) -> anyhow::Result<()> {
     let folder = Folder::open(Some(&ground.folder.path().join("updated")))?;
     folder.furnish(&ground.parts)?;
-    let guest = boot(ground, &folder, &Changes::default())?;
+    let guest = boot(ground, &folder, &sources::with_usb())?;
     guest.commission(&ground.parts.commissioning)?;
     case!(
         report,
@@ -108,7 +109,15 @@ fn lane(report: &Report, ground: &Ground, bundles: &Bundles) -> anyhow::Result<(
         report,
         an_update_that_hangs_is_reset_by_the_watchdog(&guest, bundles)
     );
-    case!(report, a_good_update_is_confirmed(&guest, bundles));
+    case!(
+        report,
+        sources::a_bundle_on_a_stick_is_refused_when_another_has_signed_it(
+            &guest,
+            ground,
+            &bundles.good
+        )
+    );
+    case!(report, a_good_update_is_confirmed(&guest, ground, bundles));
     case!(
         report,
         an_updated_box_has_the_registers_that_its_bundle_foretold(&guest, bundles)
@@ -227,12 +236,13 @@ fn give_up(guest: &Guest, before: usize) -> anyhow::Result<()> {
     rolled_back(&ended(guest)?, "operator")
 }
 
+/// It comes by sftp.
 fn an_update_whose_edged_never_starts_is_ended_by_its_guard(
     guest: &Guest,
     bundles: &Bundles,
 ) -> anyhow::Result<()> {
     let before = lines(guest);
-    install(guest, &bundles.never_ready)?;
+    sources::install_uploaded(guest, &bundles.never_ready)?;
     hear(guest, before, GIVEN_UP)?;
     give_up(guest, before)
 }
@@ -251,9 +261,14 @@ fn an_update_that_hangs_is_reset_by_the_watchdog(
     Ok(())
 }
 
-fn a_good_update_is_confirmed(guest: &Guest, bundles: &Bundles) -> anyhow::Result<()> {
+/// It comes on a stick.
+fn a_good_update_is_confirmed(
+    guest: &Guest,
+    ground: &Ground,
+    bundles: &Bundles,
+) -> anyhow::Result<()> {
     let before = lines(guest);
-    install(guest, &bundles.good)?;
+    sources::install_from_stick(guest, ground, &bundles.good)?;
     let status = until(ENDED, || {
         let status = ended(guest)?;
         Ok((says(&status, "/last/outcome") == Some("confirmed")).then_some(status))

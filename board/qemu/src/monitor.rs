@@ -99,6 +99,28 @@ impl Monitor {
         self.hear()
     }
 
+    /// Plugs a stick into the machine's USB (`qemu-xhci`): a file of its folder, which it cannot write to.
+    ///
+    /// # Errors
+    /// QEMU's.
+    pub fn plug(&mut self, file: &str) -> anyhow::Result<()> {
+        let place = json!({"driver": "file", "filename": format!("{INSIDE}/{file}")});
+        let node = json!({"driver": "raw", "node-name": file, "read-only": true, "file": place});
+        self.ask(&json!({"execute": "blockdev-add", "arguments": node}))?;
+        let stick = json!({"driver": "usb-storage", "id": file, "drive": file, "removable": true});
+        self.ask(&json!({"execute": "device_add", "arguments": stick}))?;
+        Ok(())
+    }
+
+    /// Pulls a stick out. QEMU keeps its file open.
+    ///
+    /// # Errors
+    /// QEMU's.
+    pub fn unplug(&mut self, file: &str) -> anyhow::Result<()> {
+        self.ask(&json!({"execute": "device_del", "arguments": {"id": file}}))?;
+        Ok(())
+    }
+
     /// What the machine has written to its disk.
     ///
     /// # Errors
