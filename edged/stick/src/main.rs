@@ -1,11 +1,16 @@
 //! `umec-stick`: writes the one bundle on a stick to its standard output, after a line that says what it is.
 
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use edged_protocol::stick::Reply;
 use edged_protocol::{Frame, Refusal, encode};
 use edged_stick::{Content, find};
+
+/// Bytes that are written at once.
+const PIECE: usize = 64 << 10;
 
 fn main() -> ExitCode {
     match run() {
@@ -19,7 +24,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    // Past the line buffer of standard output, which looks for line ends in whatever it is given.
+    let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let mut out = BufWriter::with_capacity(PIECE, out);
     match find::bundle() {
         Ok(mut found) => {
             let file = found.file;
