@@ -112,8 +112,8 @@ impl Voucher {
 /// Whether one that was made then is shown to somebody new: until two thirds of its life are over.
 fn is_fresh(made: SystemTime, now: SystemTime) -> bool {
     match now.duration_since(made) {
-        Ok(age) => age < LIFE - LIFE / 3,
-        Err(ahead) => ahead.duration() < BACKDATED - EARLIEST,
+        Ok(age) => age < LIFE / 3 * 2,
+        Err(ahead) => ahead.duration() + EARLIEST < BACKDATED,
     }
 }
 
