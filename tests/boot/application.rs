@@ -9,7 +9,7 @@ use board::process;
 use board_image::Board;
 use board_qemu::Guest;
 
-use umec_tests::ground::{Ground, IMAGE, PAGE};
+use umec_tests::ground::{Ground, IMAGE, PAGE, is_ready};
 
 /// Port of the box that leads to the application.
 pub const PUBLISHED: u16 = 8081;
@@ -36,9 +36,7 @@ pub fn an_image_is_loaded_into_the_box_and_runs(
     let words = ["run", "--name", "page", "--publish", &publish];
     let options = ["--health-http", "8080/index.html", IMAGE];
     door.told(&[&words[..], &options].concat(), None)?;
-    let shown = door.told(&["ps"], None)?;
-    ensure!(shown.contains("page") && shown.contains("ready"), "{shown}");
-    Ok(())
+    is_ready(&door)
 }
 
 /// The page, through the box's own port.

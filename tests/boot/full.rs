@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use board::client::until;
 use board::image::{Image, maker};
 use board_qemu::{Changes, Door, Folder};
-use umec_tests::ground::Ground;
+use umec_tests::ground::{Ground, is_ready};
 
 use crate::good::boot;
 
@@ -44,12 +44,8 @@ pub fn a_box_whose_data_partition_is_full_goes_on_and_makes_room_for_an_update(
     guest.machine.cut()?;
     let guest = boot(ground, &folder, &Changes::default())?;
     let door = guest.door()?;
-    until(BACK, || {
-        let shown = door.told(&["ps"], None)?;
-        ensure!(shown.contains("ready"), "{shown}");
-        Ok(Some(()))
-    })
-    .context("a full box does not start its application again")?;
+    until(BACK, || is_ready(&door).map(Some))
+        .context("a full box does not start its application again")?;
     for name in &fillers {
         door.told(&["rmi", name], None)?;
     }

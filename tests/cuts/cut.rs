@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -14,7 +15,10 @@ use crate::draw::Draw;
 const SEED: &str = "UMEC_CUTS_SEED";
 /// The seed where nobody names one: a test that fails for one person has to fail for the next.
 const USUAL: u64 = 5;
-/// Cuts of new boxes, of boxes at work and of updates, by default and in a whole campaign: some 25, 35 and 80 s each.
+/// Names how many cuts of each kind an earlier run of the same seed has behind it, as `50,61,24`: a whole campaign takes two
+/// hours of an idle machine with two cores, and may be run in pieces.
+const BEHIND: &str = "UMEC_CUTS_BEHIND";
+/// Cuts of new boxes, of boxes at work and of updates, by default and in a whole campaign: some 25, 35 and 130 s each.
 const FEW: [u32; 3] = [2, 2, 3];
 const ALL: [u32; 3] = [50, 90, 60];
 
@@ -23,12 +27,12 @@ const ALL: [u32; 3] = [50, 90, 60];
 pub struct Campaign {
     /// Whence all is drawn.
     pub seed: u64,
-    /// Cuts of boxes on their first day.
-    pub first: u32,
-    /// Cuts of a box at work.
-    pub work: u32,
-    /// Cuts of boxes that are updated.
-    pub update: u32,
+    /// Numbers of the cuts of boxes on their first day.
+    pub first: RangeInclusive<u32>,
+    /// Of a box at work.
+    pub work: RangeInclusive<u32>,
+    /// Of boxes that are updated.
+    pub update: RangeInclusive<u32>,
 }
 
 impl Campaign {
@@ -45,20 +49,31 @@ impl Campaign {
         } else {
             FEW
         };
+        let [first_behind, work_behind, update_behind] = behind()?;
         Ok(Self {
             seed,
-            first,
-            work,
-            update,
+            first: first_behind + 1..=first,
+            work: work_behind + 1..=work,
+            update: update_behind + 1..=update,
         })
     }
+}
+
+fn behind() -> anyhow::Result<[u32; 3]> {
+    let Ok(text) = std::env::var(BEHIND) else {
+        return Ok([0; 3]);
+    };
+    let numbers: Option<Vec<u32>> = text.split(',').map(|number| number.parse().ok()).collect();
+    numbers
+        .and_then(|numbers| numbers.try_into().ok())
+        .with_context(|| format!("{BEHIND} is no three numbers, as 50,61,24: {text}"))
 }
 
 impl fmt::Display for Campaign {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "power cuts: {} on a first day, {} at work, {} in updates; {SEED}={}",
+            "power cuts: {:?} on a first day, {:?} at work, {:?} in updates; {SEED}={}",
             self.first, self.work, self.update, self.seed
         )
     }
@@ -149,26 +164,27 @@ impl fmt::Display for Tally {
 /// Runs the cuts of a lane, and goes on after one that failed.
 pub fn each(
     lane: &str,
-    count: u32,
+    numbers: &RangeInclusive<u32>,
     mut cut: impl FnMut(u32) -> anyhow::Result<String>,
 ) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut tally = Tally::default();
     let mut failed = Vec::new();
-    for number in 1..=count {
+    let last = numbers.end();
+    for number in numbers.clone() {
         match cut(number) {
             Ok(place) => {
-                eprintln!("    {lane} {number}/{count}: {place}");
+                eprintln!("    {lane} {number}/{last}: {place}");
                 tally.add(place.split(':').next().unwrap_or_default());
             }
             Err(error) => {
-                eprintln!("    {lane} {number}/{count}: FAILED: {error:#}");
+                eprintln!("    {lane} {number}/{last}: FAILED: {error:#}");
                 failed.push(number);
             }
         }
     }
     println!(
-        "{lane}: {count} cuts in {} s, {} failed; {tally}",
+        "{lane}: cuts {numbers:?} in {} s, {} failed; {tally}",
         begun.elapsed().as_secs(),
         failed.len()
     );

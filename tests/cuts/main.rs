@@ -2,9 +2,10 @@
 //!
 //! For: the promise that a cut of the power costs a box nothing that it has acknowledged, whatever it did at that moment.
 //! Cuts are drawn from a seed that is printed: `UMEC_CUTS_SEED` draws the same again. A few run by default, 200 in
-//! `cargo board test --full`. A cut is SIGKILL to QEMU and to the TPM, or SIGTERM, after which the TPM has written
-//! its state in order: what the box's kernel still holds back is lost, what it gave to the disk stays. (Writes that a disk
-//! reorders are the subject of edged/slot's own tests, which try every order.)
+//! `cargo board test --full`, where `UMEC_CUTS_BEHIND` leaves out what an earlier run has behind it. A cut is SIGKILL to
+//! QEMU and to the TPM, or SIGTERM, after which the TPM has written its state in order: what the box's kernel still holds
+//! back is lost, what it gave to the disk stays. (Writes that a disk reorders are the subject of
+//! edged/slot's own tests, which try every order.)
 
 mod check;
 mod cut;

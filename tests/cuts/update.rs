@@ -10,7 +10,7 @@ use board_image::{Board, Request, build};
 use board_qemu::tamper::images;
 use board_qemu::{Folder, Guest};
 use serde_json::Value;
-use umec_tests::ground::Ground;
+use umec_tests::ground::{Ground, is_ready};
 
 use crate::check;
 use crate::cut::{Campaign, Moment, each, take_power};
@@ -72,7 +72,7 @@ pub fn a_box_whose_update_meets_a_power_cut_is_the_old_one_or_the_new_one(
     door.told(&["poweroff"], None)?;
     until(ENDED, || Ok(guest.machine.is_off()?.then_some(())))?;
     drop(guest);
-    each("update", campaign.update, |number| {
+    each("update", &campaign.update, |number| {
         let folder = Folder::open(None)?;
         base.copy_to(&folder)?;
         one(
@@ -135,14 +135,7 @@ fn again(
     );
     check::healthy(&guest)?;
     let door = guest.door()?;
-    until(check::SETTLED, || {
-        let shown = door.told(&["ps"], None)?;
-        ensure!(
-            shown.contains("ready"),
-            "the application is not back: {shown}"
-        );
-        Ok(Some(()))
-    })?;
+    until(check::SETTLED, || is_ready(&door).map(Some))?;
     guest.machine.cut()?;
     let [a, b] = images(&ground.root, folder)?;
     let [old, new] = &releases.images;

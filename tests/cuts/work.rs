@@ -42,7 +42,7 @@ pub fn a_box_at_work_loses_no_acknowledged_change_to_a_power_cut(
     ground.load(&guest.door()?)?;
     let mut ledger = Ledger::default();
     let mut running = Some(guest);
-    each("at work", campaign.work, |number| {
+    each("at work", &campaign.work, |number| {
         let draw = &mut Draw::of(campaign.seed, "work", number);
         let guest = match running.take() {
             Some(guest) => guest,

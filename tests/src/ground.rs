@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::{Context, ensure};
 use board::image::{Image, maker};
 use board::process;
 use board_forge::{Cache, DebianRoot, debs, tools};
 use board_qemu::{Door, Parts};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// What the application's page says.
@@ -63,6 +65,20 @@ impl Ground {
         let words = ["run", "--name", "page", "--health-http", "8080/index.html"];
         door.told(&[&words[..], &[IMAGE]].concat(), None).map(drop)
     }
+}
+
+/// Whether a box's application `page` is ready; an error says what it is instead.
+pub fn is_ready(door: &Door) -> anyhow::Result<()> {
+    let shown = door.told(&["ps", "-o", "json"], None)?;
+    let list: Vec<Value> = serde_json::from_str(&shown).context("`ps` is not understood")?;
+    // Not by its table: whoever is unready has the word in it as well.
+    let is =
+        |one: &Value, key: &str, word: &str| one.get(key).and_then(Value::as_str) == Some(word);
+    let ready = list
+        .iter()
+        .any(|one| is(one, "name", "page") && is(one, "state", "ready"));
+    ensure!(ready, "the application is not ready: {shown}");
+    Ok(())
 }
 
 /// Debian's busybox for arm64 as an image, signed: a box takes no other.
