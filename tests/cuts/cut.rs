@@ -15,12 +15,12 @@ use crate::draw::Draw;
 const SEED: &str = "UMEC_CUTS_SEED";
 /// The seed where nobody names one: a test that fails for one person has to fail for the next.
 const USUAL: u64 = 5;
-/// Names how many cuts of each kind an earlier run of the same seed has behind it, as `50,61,24`: a whole campaign takes two
-/// hours of an idle machine with two cores, and may be run in pieces.
+/// Names how many cuts of each kind an earlier run of the same seed has behind it, as `50,61,24`: a whole campaign takes an
+/// hour and a half of an idle machine with two cores, and may be run in pieces.
 const BEHIND: &str = "UMEC_CUTS_BEHIND";
-/// Cuts of new boxes, of boxes at work and of updates, by default and in a whole campaign: some 25, 35 and 130 s each.
+/// Cuts of new boxes, of boxes at work and of updates, by default and in a whole campaign: some 25, 35 and 150 s each.
 const FEW: [u32; 3] = [2, 2, 3];
-const ALL: [u32; 3] = [50, 90, 60];
+const ALL: [u32; 3] = [65, 100, 35];
 
 /// One run of the campaign.
 #[derive(Debug)]
