@@ -13,7 +13,7 @@ pub enum ImageKeyVerb {
     Add(AddKeyArgs),
     /// List the keys whose images are taken.
     List,
-    /// Take no more images of keys; what is on the box stays.
+    /// Trust keys no more: what runs goes on, nothing new is taken on their word.
     Remove {
         /// Which keys.
         #[arg(required = true, value_name = "NAME")]
