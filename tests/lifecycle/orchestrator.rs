@@ -37,14 +37,16 @@ impl Orchestrator {
             command.arg("--plain-http");
         })?;
         let identity = SigningIdentity::generate("Example Works", SystemTime::now())?;
-        let signers = node.line.dir.join("state/edged/signers");
-        fs::create_dir_all(&signers)?;
-        fs::write(signers.join("works.pem"), identity.certificate_pem())?;
-        Ok(Self {
+        let orchestrator = Self {
             node,
             identity,
             folder: tempfile::tempdir()?,
-        })
+        };
+        let certificate = orchestrator.certificate()?;
+        let words = ["package", "trust", "add", "works"];
+        let node = &orchestrator.node;
+        node.verb(&[&words[..], &[&certificate.to_string_lossy()]].concat())?;
+        Ok(orchestrator)
     }
 
     /// The certificate that its packages are signed by, in a file.
