@@ -359,3 +359,34 @@ async fn a_full_disk_is_named_and_more_space_is_all_it_takes() {
     puller.pull(&reference, &quiet).await.unwrap();
     drop((puller, store));
 }
+
+#[tokio::test]
+async fn on_a_full_disk_an_image_is_removed_and_makes_room() {
+    let mut parts = Parts::new();
+    parts.layers[1] = noise(3_000_000);
+    parts.config["rootfs"]["diff_ids"][1] = digest(&parts.layers[1]).as_str().into();
+    parts.describe();
+    let server = Server::site(parts.site()).await;
+    let disk = Disk::of("8m");
+    let folder = disk.0.path().join("images");
+    let store = ContentStore::open(&folder).unwrap();
+    let puller = puller(&store, &server.address.to_string());
+    let (first, second) = (server.reference("app:1"), server.reference("other:1"));
+    for reference in [&first, &second] {
+        puller.pull(reference, &quiet).await.unwrap();
+    }
+    let full = std::fs::File::create(disk.0.path().join("others")).unwrap();
+    let mut full = std::io::BufWriter::with_capacity(512, full);
+    let error = std::io::copy(&mut std::io::repeat(1), &mut full).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    // The first frees nothing: the other has the same content.
+    for reference in [&first, &second] {
+        assert!(store.remove(reference).await.unwrap());
+    }
+    store.gc(&[]).await.unwrap();
+    let left = std::fs::read_dir(folder.join("blobs/sha256")).unwrap();
+    assert_eq!(left.count(), 0, "its content is still there");
+    drop((puller, store));
+    let store = ContentStore::open(&folder).unwrap();
+    assert_eq!(store.images().await.unwrap(), []);
+}

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use edged_model::{Digest, ImageReference};
 use oci_spec::image::{Descriptor, ImageIndex, MediaType, SCHEMA_VERSION};
 
+use super::spare::Spare;
 use super::{FILE_MODE, sync_folder};
 use crate::ImageError;
 use crate::document::Blob;
@@ -23,6 +24,8 @@ const SIGNED_DIGEST: &str = "edged.signed.digest";
 const SIGNED_TESTIMONY: &str = "edged.signed.testimony";
 /// Our annotation that says how it came.
 const ORIGIN: &str = "edged.origin";
+/// The file.
+const NAME: &str = "index.json";
 /// What the file `oci-layout` of a layout says.
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -79,7 +82,7 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn open(folder: &Path) -> Result<Self, ImageError> {
         replace(folder, "oci-layout", LAYOUT)?;
-        let path = folder.join("index.json");
+        let path = folder.join(NAME);
         let manifests = match fs::read(&path) {
             Ok(bytes) => {
                 parse(&bytes).map_err(|reason| ImageError::IndexCorrupt { path, reason })?
@@ -123,6 +126,7 @@ impl Index {
             .collect()
     }
 
+    /// Memory follows the disk: what failed to be written did not happen.
     pub(super) fn insert(
         &mut self,
         reference: &ImageReference,
@@ -133,7 +137,12 @@ impl Index {
         }
         let mut next = self.manifests.clone();
         next.insert(reference.clone(), entry);
-        self.commit(next)
+        let bytes = self.render(&next)?;
+        // Whoever fills the disk with images has to be able to remove them.
+        self.spare().keep(bytes.len())?;
+        replace(&self.folder, NAME, &bytes)?;
+        self.manifests = next;
+        Ok(())
     }
 
     pub(super) fn remove(&mut self, reference: &ImageReference) -> Result<bool, ImageError> {
@@ -141,20 +150,24 @@ impl Index {
         if next.remove(reference).is_none() {
             return Ok(false);
         }
-        self.commit(next).map(|()| true)
+        let bytes = self.render(&next)?;
+        match replace(&self.folder, NAME, &bytes) {
+            Err(ImageError::Full(_)) => self.spare().spend(NAME, &bytes)?,
+            done => done?,
+        }
+        self.manifests = next;
+        Ok(true)
     }
 
-    /// Memory follows the disk: what failed to be written did not happen.
-    fn commit(&mut self, next: BTreeMap<ImageReference, Entry>) -> Result<(), ImageError> {
-        let path = self.folder.join("index.json");
-        let corrupt = |reason: String| ImageError::IndexCorrupt {
-            path: path.clone(),
+    fn spare(&self) -> Spare<'_> {
+        Spare(&self.folder)
+    }
+
+    fn render(&self, next: &BTreeMap<ImageReference, Entry>) -> Result<Vec<u8>, ImageError> {
+        render(next).map_err(|reason| ImageError::IndexCorrupt {
+            path: self.folder.join(NAME),
             reason,
-        };
-        let bytes = render(&next).map_err(corrupt)?;
-        replace(&self.folder, "index.json", &bytes)?;
-        self.manifests = next;
-        Ok(())
+        })
     }
 }
 
@@ -226,13 +239,16 @@ pub(crate) fn replace(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Ima
         return Ok(());
     }
     let next = folder.join(format!("{name}.next"));
-    File::create(&next)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.set_permissions(Permissions::from_mode(FILE_MODE))?;
-            file.sync_all()
-        })
-        .map_err(ImageError::file("write", &next))?;
+    let written = File::create(&next).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+        file.sync_all()
+    });
+    if let Err(error) = written {
+        // Half a file would sit on the last free bytes.
+        let _ = fs::remove_file(&next);
+        return Err(ImageError::file("write", &next)(error));
+    }
     fs::rename(&next, &path).map_err(ImageError::file("replace", &path))?;
     sync_folder(folder)
 }

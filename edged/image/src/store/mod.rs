@@ -9,6 +9,7 @@ mod blob;
 mod collect;
 mod index;
 mod pins;
+mod spare;
 mod testimony;
 
 use std::collections::BTreeMap;
