@@ -26,6 +26,8 @@ const LEAD: u16 = 1;
 const ENOENT: i32 = 2;
 /// Invalid argument: what the kernel says of the scheduler of a device that is down and has none.
 const EINVAL: i32 = 22;
+/// No such device: it went with its application since it was listed, and all that was on it.
+const ENODEV: i32 = 19;
 
 /// The packet schedulers of our devices.
 pub struct Kernel {
@@ -56,8 +58,10 @@ impl Kernel {
             if only.is_some_and(|only| only != place) {
                 continue;
             }
+            let Some(root) = unless_gone(self.root(&link))? else {
+                continue;
+            };
             self.devices.insert(device, link.index);
-            let root = self.root(&link)?;
             let seen = seen.entry(place).or_default();
             match device {
                 Device::Link(_) => seen.link = Some(root),
@@ -68,7 +72,7 @@ impl Kernel {
         }
         for (place, seen) in &mut seen {
             if seen.link.is_some() {
-                seen.led = self.led(*place)?;
+                seen.led = unless_gone(self.led(*place))?.unwrap_or(Led::Straight);
             }
         }
         Ok(seen)
@@ -224,9 +228,8 @@ impl Kernel {
             Action::Straighten(place) => {
                 let link = self.index(Device::Link(*place))?;
                 let message = wire::message(link, TcHandle::INGRESS, wire::INCOMING);
-                self.tell(
+                self.take(
                     RouteNetlinkMessage::DelQueueDiscipline(message),
-                    0,
                     "let the packets from an application go straight",
                 )
             }
@@ -237,7 +240,7 @@ impl Kernel {
             Action::Uproot(device) => {
                 let message = wire::message(self.index(*device)?, TcHandle::ROOT, wire::ROOT);
                 let message = RouteNetlinkMessage::DelQueueDiscipline(message);
-                self.tell(message, 0, "take the rates off a link")
+                self.take(message, "take the rates off a link")
             }
             Action::SetClass(device, number, class) => {
                 let index = self.index(*device)?;
@@ -247,7 +250,7 @@ impl Kernel {
                 let handle = wire::class_handle(*number);
                 let message = wire::message(self.index(*device)?, TcHandle::UNSPEC, handle);
                 let message = RouteNetlinkMessage::DelTrafficClass(message);
-                self.tell(message, 0, "take a rate off a link")
+                self.take(message, "take a rate off a link")
             }
             Action::SetFilter(device, key, filter) => {
                 let index = self.index(*device)?;
@@ -260,7 +263,7 @@ impl Kernel {
                     wire::message_of(self.index(*device)?, (wire::ROOT, handle), wire::BPF, None);
                 message.header.info = wire::filter_info(*priority);
                 let message = RouteNetlinkMessage::DelTrafficFilter(message);
-                self.tell(message, 0, "take a filter off a link")
+                self.take(message, "take a filter off a link")
             }
         }
     }
@@ -390,5 +393,19 @@ impl Kernel {
         operation: &str,
     ) -> Result<(), NetlinkError> {
         self.netlink.ask(message, flags, operation).map(drop)
+    }
+
+    /// Takes something away. With its device it has gone already.
+    fn take(&mut self, message: RouteNetlinkMessage, operation: &str) -> Result<(), NetlinkError> {
+        unless_gone(self.tell(message, 0, operation)).map(drop)
+    }
+}
+
+/// `None` where the device went meanwhile: what an application had goes with it, whenever that is.
+fn unless_gone<T>(asked: Result<T, NetlinkError>) -> Result<Option<T>, NetlinkError> {
+    match asked {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.source.raw_os_error() == Some(ENODEV) => Ok(None),
+        Err(error) => Err(error),
     }
 }
