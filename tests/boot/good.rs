@@ -16,7 +16,7 @@ use umec_tests::report::Report;
 /// Runs the lane; a copy of the box goes to the other lane when there is one.
 pub fn run(report: &Report, ground: &Ground, give: &Sender<Folder>) {
     if let Err(error) = lane(report, ground, give) {
-        report.case("the_box_boots", || Err(error));
+        report.broken("the_box_boots", &error);
     }
 }
 

@@ -80,7 +80,7 @@ impl Bundles {
 /// Runs the lane.
 pub fn run(report: &Report, ground: &Ground, bundles: &Bundles) {
     if let Err(error) = lane(report, ground, bundles) {
-        report.case("a_box_is_updated", || Err(error));
+        report.broken("a_box_is_updated", &error);
     }
 }
 

@@ -12,6 +12,9 @@ const LIBRARY: &str = if cfg!(target_arch = "aarch64") {
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 };
 
+/// Where the C library keeps shared memory and semaphores (`shm_overview(7)`, `sem_overview(7)`).
+const SHARED: &str = "/dev/shm";
+
 /// A clock that whoever is told of it shares.
 pub struct Clock {
     file: PathBuf,
@@ -21,6 +24,7 @@ pub struct Clock {
 impl Clock {
     /// One that shows the real time.
     pub fn new() -> anyhow::Result<Self> {
+        sweep()?;
         let folder = tempfile::tempdir()?;
         // edged's user reads it too.
         std::fs::set_permissions(
@@ -51,4 +55,28 @@ impl Clock {
             .env("FAKETIME_NO_CACHE", "1")
             .env("DONT_FAKE_MONOTONIC", "1");
     }
+}
+
+/// Removes what libfaketime left in shared memory for processes that are gone.
+///
+/// It names a semaphore and a counter by the process and removes them at its end, which one that is killed never comes
+/// to. A later supervisor with that number then shares none; its child makes one as root, becomes another user, may not
+/// open it and ends.
+fn sweep() -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(SHARED)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(process) = name.to_str().and_then(|name| {
+            let name = name.strip_prefix("sem.").unwrap_or(name);
+            name.strip_prefix("faketime_sem_")
+                .or_else(|| name.strip_prefix("faketime_shm_"))
+        }) else {
+            continue;
+        };
+        if !std::path::Path::new("/proc").join(process).exists() {
+            // Another test may have been faster.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
 }

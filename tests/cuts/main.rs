@@ -26,9 +26,9 @@ use cut::Campaign;
 fn main() -> ExitCode {
     let report = Report::begin("cuts", &["power_cut"]);
     if let Err(error) = lanes(&report) {
-        report.case(
+        report.broken(
             "everything_that_a_box_for_power_cuts_is_made_of_is_built",
-            || Err(error),
+            &error,
         );
     }
     report.end()

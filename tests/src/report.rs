@@ -52,6 +52,13 @@ impl Report {
         wanted.is_none_or(|word| name.contains(word))
     }
 
+    /// Says that what the tests of this name need could not be made, whichever of them were asked for.
+    pub fn broken(&self, name: &str, error: &anyhow::Error) {
+        eprintln!("{name}: {error:#}");
+        println!("test {name} ... FAILED");
+        self.counts().failed.push(name.to_owned());
+    }
+
     /// Runs a test and writes its line; a sentence about the box is its name.
     pub fn case(&self, name: &str, test: impl FnOnce() -> anyhow::Result<()>) -> bool {
         if !self.wants(name) {
@@ -61,18 +68,15 @@ impl Report {
         let begun = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(test))
             .unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked; the reason is above")));
-        let mut counts = self.counts();
         match result {
             Ok(()) => {
                 println!("test {name} ... ok");
-                counts.passed += 1;
+                self.counts().passed += 1;
                 eprintln!("    in {:.1} s", begun.elapsed().as_secs_f64());
                 true
             }
             Err(error) => {
-                eprintln!("{name}: {error:#}");
-                println!("test {name} ... FAILED");
-                counts.failed.push(name.to_owned());
+                self.broken(name, &error);
                 false
             }
         }
