@@ -24,7 +24,7 @@ use crate::metrics;
 use crate::prepare;
 use crate::reconcile::{Claim, Denied, Mailbox, Means, Message, Which, Wish};
 use crate::snapshot::{Reader, Snapshot};
-use crate::trust::{Trust, image_finding, shown};
+use crate::trust::{Trust, shown};
 use crate::update::Updates;
 
 /// The node as applications and orchestrators see it.
@@ -169,10 +169,12 @@ impl Platform for Registry {
         &self,
         unvouched: BTreeSet<ImageReference>,
     ) -> Result<serde_json::Value, Problem> {
-        let mut all = self.trust.status().await;
-        let found = image_finding(&self.means.images, &self.now(), unvouched).await;
-        all.push(found.map_err(|error| refused(&error))?);
-        shown(&all).map_err(|error| refused(&error))
+        let all = self
+            .trust
+            .status(&self.means.images, &self.now(), unvouched)
+            .await;
+        all.and_then(|all| shown(&all))
+            .map_err(|error| refused(&error))
     }
 
     async fn attest(

@@ -1,17 +1,12 @@
-//! The disks on USB: a stick is one, and the box's own disk is none.
+//! The one bundle on all sticks: the disks on USB, which the box's own disk is none of.
 
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
+
+use edged_disk::Devices;
 
 use crate::error::StickError;
 use crate::volume::{self, Volume};
-
-/// The kernel's folders of block devices and of their nodes.
-const BLOCK: &str = "/sys/class/block";
-const NODES: &str = "/dev";
-/// What the kernel calls a controller's first hub, which every device on USB is below: `usb1`.
-const HUB: &str = "usb";
 
 /// A bundle and where it lies.
 #[derive(Debug)]
@@ -22,43 +17,12 @@ pub struct Found {
     pub volume: Volume<File>,
 }
 
-/// Looks for the one bundle on all sticks.
+/// Looks for the one bundle on all sticks of a machine.
 ///
 /// # Errors
 /// There is none, or more than one.
-pub fn bundle() -> Result<Found, StickError> {
-    bundle_below(Path::new(BLOCK), Path::new(NODES))
-}
-
-/// The same where the kernel's folders are elsewhere.
-///
-/// # Errors
-/// As [`bundle`].
-pub fn bundle_below(block: &Path, nodes: &Path) -> Result<Found, StickError> {
-    one(&disks(block, nodes).map_err(StickError::List)?)
-}
-
-/// Nodes of disks on USB and of their partitions. A reader without a card has a size of nothing.
-fn disks(block: &Path, nodes: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(block)? {
-        let entry = entry?;
-        let size = fs::read_to_string(entry.path().join("size")).unwrap_or_default();
-        let place = fs::canonicalize(entry.path())?;
-        if is_on_usb(&place) && size.trim() != "0" {
-            found.push(nodes.join(entry.file_name()));
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// By the folder of a device.
-fn is_on_usb(place: &Path) -> bool {
-    place.iter().any(|part| {
-        let number = part.to_str().and_then(|part| part.strip_prefix(HUB));
-        number.is_some_and(|number| number.parse::<u32>().is_ok())
-    })
+pub fn bundle(devices: &Devices<'_>) -> Result<Found, StickError> {
+    one(&devices.plugged_in().map_err(StickError::List)?)
 }
 
 fn one(disks: &[PathBuf]) -> Result<Found, StickError> {

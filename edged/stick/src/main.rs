@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
+use edged_disk::Devices;
 use edged_protocol::stick::Reply;
 use edged_protocol::{Frame, Refusal, encode};
 use edged_stick::{Content, find};
@@ -27,7 +28,7 @@ fn run() -> io::Result<()> {
     // Past the line buffer of standard output, which looks for line ends in whatever it is given.
     let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let mut out = BufWriter::with_capacity(PIECE, out);
-    match find::bundle() {
+    match find::bundle(&Devices::of_this_machine()) {
         Ok(mut found) => {
             let file = found.file;
             say(

@@ -12,7 +12,7 @@ use crate::snapshot::Snapshot;
 const NAMED: usize = 8;
 
 /// The finding about images; `unvouched` are those of packages whose signer is trusted no more.
-pub async fn image_finding(
+pub(super) async fn image_finding(
     images: &ContentStore,
     now: &Snapshot,
     unvouched: BTreeSet<ImageReference>,

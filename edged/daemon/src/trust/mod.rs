@@ -22,7 +22,6 @@ use edged_trust::{Guard, Keeper, Purpose, Settings, Tpm, TrustError};
 
 use crate::prepare;
 
-pub use images::image_finding;
 pub use proof::shown;
 
 /// The sealed host key of the operators' door.

@@ -1,27 +1,41 @@
 //! Which promises about the box hold, since when, and what to do.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use edged_console::{Finding, FindingState};
+use edged_console::{Finding, FindingState, PlatformError};
 use edged_evidence::Public;
+use edged_image::ContentStore;
+use edged_model::ImageReference;
 use edged_trust::{Purpose, Tpm};
 
 use super::Trust;
+use super::images::image_finding;
 use crate::prepare;
+use crate::snapshot::Snapshot;
 
 /// What to do on a box that has no TPM.
 const FIT_ONE: &str = "name its TPM in [trust] of the configuration, on a machine that has one";
 
 impl Trust {
-    /// Which promises hold.
-    pub async fn status(&self) -> Vec<Finding> {
+    /// Which promises hold. `unvouched`: images of packages that no key in force vouches for any more.
+    ///
+    /// # Errors
+    /// What is here cannot be judged.
+    pub async fn status(
+        &self,
+        images: &ContentStore,
+        now: &Snapshot,
+        unvouched: BTreeSet<ImageReference>,
+    ) -> Result<Vec<Finding>, PlatformError> {
         let mut all = vec![self.identity_finding().await];
         all.extend(Purpose::ALL.map(|purpose| self.key_finding(purpose)));
         all.push(self.host_key_finding());
         all.push(self.binding());
         all.push(self.measured());
-        all
+        all.push(image_finding(images, now, unvouched).await?);
+        Ok(all)
     }
 
     async fn identity_finding(&self) -> Finding {

@@ -6,7 +6,8 @@ use std::os::unix::fs::{FileExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use edged_stick::find::{Found, bundle_below};
+use edged_disk::Devices;
+use edged_stick::find::{Found, bundle};
 use edged_stick::{Content, StickError};
 
 /// Runs a program; what it says is the failure's text.
@@ -186,7 +187,9 @@ impl Machine {
     }
 
     pub fn look(&self) -> Result<Found, StickError> {
-        bundle_below(&self.0.path().join("block"), &self.0.path().join("dev"))
+        let folders = ["block", "dev"].map(|name| self.0.path().join(name));
+        let [block, nodes] = &folders;
+        bundle(&Devices { block, nodes })
     }
 
     /// The bundle's name and bytes.
