@@ -1,6 +1,7 @@
 //! The box that is used: started, commissioned, cut off, started again.
 
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use board::client::Node;
@@ -166,6 +167,7 @@ fn second(
 fn third(report: &Report, ground: &Ground, here: u16) -> anyhow::Result<()> {
     let folder = ground.folder.path().join("box");
     let forward = format!("{here}:{}", application::PUBLISHED);
+    let started = Instant::now();
     let node = Node::boot(&programs()?, |command| {
         command
             .arg("--dir")
@@ -175,6 +177,10 @@ fn third(report: &Report, ground: &Ground, here: u16) -> anyhow::Result<()> {
     case!(
         report,
         outside::the_state_of_the_box_outlives_its_power(&node.line, here)
+    );
+    case!(
+        report,
+        outside::the_broker_of_the_box_takes_a_new_certificate(&node.line, started)
     );
     case!(report, outside::a_box_that_ends_leaves_nothing(node));
     Ok(())

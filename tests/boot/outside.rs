@@ -1,14 +1,23 @@
 //! The box's ports, from outside.
 
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use board::client::Node;
+use board::client::{Node, until};
 use board::line::Line;
 use board::process;
 
 use crate::application;
+
+/// How long a certificate of the box lasts (docs/trust.md).
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How much the clock of a box may differ from the machine's: it counts whole seconds.
+const CLOCK: Duration = Duration::from_secs(2);
+/// Until edged, which serves, has made a certificate and the broker has it: the TPM signs it.
+const SOON: Duration = Duration::from_secs(30);
 
 /// A name that the box is authoritative for, over UDP and TCP.
 pub fn the_box_answers_for_names(line: &Line) -> anyhow::Result<()> {
@@ -73,6 +82,46 @@ pub fn the_box_answers_over_mqtt(line: &Line) -> anyhow::Result<()> {
     let anonymous = process::output(mosquitto(line, "mosquitto_pub", false, false).args(publish));
     ensure!(anonymous.is_err(), "anybody may publish");
     Ok(())
+}
+
+/// The broker begins with the certificate that lies on the disk, of the box's last start, and edged, once it is connected,
+/// makes another one, which lasts a week from then: whoever connects soon sees that.
+pub fn the_broker_of_the_box_takes_a_new_certificate(
+    line: &Line,
+    started: Instant,
+) -> anyhow::Result<()> {
+    until(SOON, || {
+        let shown = shown_by_the_broker(line)?;
+        let since = started.elapsed().saturating_sub(CLOCK);
+        let is_new = is_good_in(&shown, WEEK.saturating_sub(since))?;
+        ensure!(!is_good_in(&shown, WEEK + CLOCK)?, "it lasts longer");
+        Ok(is_new.then_some(()))
+    })
+}
+
+/// Its certificate in PEM, where the box's authority has signed it.
+fn shown_by_the_broker(line: &Line) -> anyhow::Result<String> {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["s_client", "-verify_return_error", "-CAfile"]);
+    openssl.arg(&line.ca).arg("-connect");
+    openssl.arg(format!("{}:{}", line.mqtt.host, line.mqtt.tls_port));
+    let shown = process::output(openssl.stdin(Stdio::null()))?;
+    let from = shown.find("-----BEGIN");
+    let certificate = from.and_then(|from| shown.get(from..));
+    Ok(certificate.context("it shows none")?.to_owned())
+}
+
+fn is_good_in(certificate: &str, time: Duration) -> anyhow::Result<bool> {
+    let mut openssl = Command::new("openssl")
+        .args(["x509", "-noout", "-checkend"])
+        .arg(time.as_secs().to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    if let Some(mut stdin) = openssl.stdin.take() {
+        stdin.write_all(certificate.as_bytes())?;
+    }
+    Ok(openssl.wait()?.success())
 }
 
 /// What the broker has of a topic; edged tells it the state of each instance, which may take a moment.

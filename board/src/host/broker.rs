@@ -45,8 +45,8 @@ pub fn prepare(
     edged: &mut Command,
 ) -> anyhow::Result<()> {
     let to = folder.path.join("broker");
-    for name in [CERTIFICATE, "server.key"] {
-        let from = folder.edged("tls").join(name);
+    for (place, name) in [("broker", CERTIFICATE), ("tls", "server.key")] {
+        let from = folder.edged(place).join(name);
         fs::copy(&from, to.join(name))
             .with_context(|| format!("edged has not written {}", from.display()))?;
     }
@@ -59,7 +59,7 @@ pub fn prepare(
         edged.args(["--listen", &plain]);
     }
     edged.args(["--listen-tls", &format!("127.0.0.1:{}", ports.mqtts)]);
-    edged.arg("--certificate").arg(to.join("server.pem"));
+    edged.arg("--certificate").arg(to.join(CERTIFICATE));
     edged.arg("--key").arg(to.join("server.key"));
     process::output(edged)?;
     hand_over(&to)
@@ -68,7 +68,7 @@ pub fn prepare(
 /// Gives the broker the certificate that edged has renewed since, and has it read it: connections stay.
 pub fn renew(folder: &Folder, broker: &Daemon) -> anyhow::Result<()> {
     let (from, to) = (
-        folder.edged("tls").join(CERTIFICATE),
+        folder.edged("broker").join(CERTIFICATE),
         folder.path.join("broker"),
     );
     let certificate = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;

@@ -133,30 +133,6 @@ impl Authority {
         let until = now
             .checked_add(purpose.life())
             .ok_or(AuthorityError::Clock)?;
-        self.issue_between(purpose, names, public, (from, until))
-    }
-
-    /// A certificate that is good as long as the root, for whoever cannot be given another: not for whoever can.
-    ///
-    /// # Errors
-    /// As [`Authority::issue`].
-    pub fn issue_for_good(
-        &self,
-        purpose: Purpose,
-        names: &Names,
-        public: &[u8; POINT],
-    ) -> Result<Certificate, AuthorityError> {
-        let validity = (FIRST.into(), LAST.into());
-        self.issue_between(purpose, names, public, validity)
-    }
-
-    fn issue_between(
-        &self,
-        purpose: Purpose,
-        names: &Names,
-        public: &[u8; POINT],
-        (from, until): (SystemTime, SystemTime),
-    ) -> Result<Certificate, AuthorityError> {
         let params = leaf::params(purpose, names, (from, until))?;
         let root = root_params(&self.site)?;
         let issuer = Issuer::from_params(&root, issuing(&*self.key));

@@ -179,7 +179,8 @@ pub struct Image {
     pub build: PathBuf,
     /// File of the public keys that may commission a box nobody has commissioned yet, one a line.
     pub commissioners: PathBuf,
-    /// Folder in which a file called `reboot` or `poweroff` makes the box do so.
+    /// Folder in which a file called `reboot` or `poweroff` makes the box do so, and one called `certificate` has the broker
+    /// read its certificate again.
     pub requests: PathBuf,
     /// The firmware's log of what it measured (TCG PC Client Platform Firmware Profile, 10), as this boot left it.
     pub event_log: PathBuf,

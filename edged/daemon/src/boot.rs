@@ -181,7 +181,7 @@ pub async fn run(config: Config) -> Result<(), BootError> {
 
     interfaces::attend(&mec, &mut background);
     let certificate = BrokerCertificate::open(&config, &addressing, &trust)?;
-    background.spawn(renewal::keep(certificate));
+    background.spawn(renewal::keep(certificate, broker.clone()));
     background.spawn(broker_task.run());
     background.spawn(worker::keep(means.worker.clone(), mailbox.clone()));
     background.spawn(guardian::keep(means.guardian.clone(), mailbox.clone()));

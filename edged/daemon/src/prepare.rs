@@ -54,6 +54,11 @@ pub fn tls_folder(config: &Config) -> PathBuf {
     folder(config).join("tls")
 }
 
+/// The folder of what the broker may read: its certificate.
+pub fn broker_folder(config: &Config) -> PathBuf {
+    folder(config).join("broker")
+}
+
 /// Who signs the box's certificates.
 pub fn authority(config: &Config, trust: &Trust) -> Result<Arc<Authority>, PrepareError> {
     let key = trust.key(Purpose::Ca)?;

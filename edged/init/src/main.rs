@@ -2,13 +2,15 @@
 //!
 //! As PID 1 ([`start`]): mounts, compressed memory, the read-only root, then systemd in its place. As `umec-init VERB`
 //! from a unit of that root: [`data`] opens the data partition, [`names`] tells the C library who resolves names,
-//! [`announce`] says on the console that edged is ready, [`guard`] resets a box whose trial nobody ends.
+//! [`announce`] says on the console that edged is ready, [`certificate`] has the broker read its certificate again,
+//! [`guard`] resets a box whose trial nobody ends.
 //!
 //! Refused: everything that is not as the image says. There is no shell to fall into: PID 1 says one line that starts
 //! with `UMEC-INIT-REFUSED: ` and turns the box off; `data` says one that starts with `DATA-REFUSED: ` and leaves the
 //! box without its services. A box that was started from slot B starts again instead: A is what is known to be good.
 
 mod announce;
+mod certificate;
 mod console;
 mod data;
 mod events;
@@ -33,8 +35,9 @@ fn main() -> ExitCode {
         "data" => return data::run(),
         "names" => names::run(),
         "announce" => announce::run(),
+        "certificate" => certificate::run(),
         "guard" => guard::run(),
-        _ => Err("usage: umec-init data|names|announce|guard".to_owned()),
+        _ => Err("usage: umec-init data|names|announce|certificate|guard".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
 //! Who commissioned the box, and for where: written once, in an order that a power cut cannot break.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -112,16 +112,6 @@ impl Record {
             .clone()
             .unwrap_or_else(|| folder.join("authorized_keys"));
         edged_authority::write_private(&allowed, keys.as_bytes()).map_err(failed(&allowed))?;
-        if self.site.as_str() != config.node.site {
-            // Certificates name the site; nobody knows those of a box without operators, so new ones cost nothing.
-            let made = prepare::tls_folder(config).join("server.pem");
-            match fs::remove_file(&made) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed(&made)(error));
-                }
-                _ => {}
-            }
-        }
         let path = path(config);
         let text = serde_json::to_vec(self).map_err(|source| RecordError::Parse {
             path: path.clone(),
@@ -133,6 +123,8 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn config(folder: &Path) -> Config {
