@@ -1,7 +1,7 @@
 //! Releases never go back: the TPM's counter has the lowest one that starts on this box.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -14,6 +14,9 @@ const BUILD: &str = "etc/edged/build.json";
 /// For root alone, on the data partition: the counter's password, and umec-slot's mark of a trial.
 const FOLDER: &str = "/var/lib/umec";
 const PASSWORD: &str = "/var/lib/umec/counter";
+const NAME: &str = "counter";
+/// The password of a counter that is being made.
+const ASIDE: &str = "counter.new";
 
 /// The number of the image with this root.
 pub fn of(root: &Path) -> Result<u64, String> {
@@ -48,7 +51,7 @@ pub fn check(root: &Path) -> Result<(), String> {
 }
 
 /// Makes the counter where there is none, or nobody knows its password any more. It begins with the running release, and
-/// never below what it was.
+/// never below what it was. The password has its name only while the counter is that password's.
 pub fn count() -> Result<(), String> {
     make_folder(Path::new(FOLDER))?;
     let Some(mut tpm) = tpm::open()? else {
@@ -56,32 +59,42 @@ pub fn count() -> Result<(), String> {
     };
     let mut counter = Counter(&mut tpm);
     let failed = |error: edged_tpm::TpmError| error.to_string();
-    let floor = counter.floor().map_err(failed)?;
-    if floor.is_some() && Path::new(PASSWORD).exists() {
+    if counter.counted().map_err(failed)?.is_some() && Path::new(PASSWORD).exists() {
         return Ok(());
     }
+    let floor = counter.floor().map_err(failed)?;
     let begin = of(Path::new("/"))?.max(floor.unwrap_or_default());
+    let kept = |error: io::Error| format!("cannot write {PASSWORD}: {error}");
+    let password = set_aside(Path::new(FOLDER)).map_err(kept)?;
+    counter.make(begin, &password).map_err(failed)?;
+    put_in_place(Path::new(FOLDER)).map_err(kept)
+}
+
+/// A new password, kept beside the place of the old one, which is gone: its counter goes next.
+fn set_aside(folder: &Path) -> io::Result<[u8; 32]> {
     let mut password = [0; 32];
-    let mut keep = || -> std::io::Result<()> {
-        File::open("/dev/urandom")?.read_exact(&mut password)?;
-        let _ = fs::remove_file(PASSWORD);
-        let mut open = OpenOptions::new();
-        let mut file = open
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(PASSWORD)?;
-        file.write_all(&password)?;
-        file.sync_all()?;
-        File::open(FOLDER)?.sync_all()
-    };
-    keep().map_err(|error| format!("cannot write {PASSWORD}: {error}"))?;
-    counter.make(begin, &password).map_err(failed)
+    File::open("/dev/urandom")?.read_exact(&mut password)?;
+    let mut open = OpenOptions::new();
+    open.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = open.open(folder.join(ASIDE))?;
+    file.write_all(&password)?;
+    file.sync_all()?;
+    match fs::remove_file(folder.join(NAME)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::open(folder)?.sync_all()?;
+    Ok(password)
+}
+
+fn put_in_place(folder: &Path) -> io::Result<()> {
+    fs::rename(folder.join(ASIDE), folder.join(NAME))?;
+    File::open(folder)?.sync_all()
 }
 
 fn make_folder(path: &Path) -> Result<(), String> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             Err(format!("cannot make {}: {error}", path.display()))
         }
         _ => Ok(()),
@@ -102,6 +115,25 @@ pub fn close() -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_has_its_name_only_once_its_counter_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join(NAME);
+        fs::write(&place, "of the counter that goes").unwrap();
+        let first = set_aside(folder.path()).unwrap();
+        assert!(
+            !place.exists(),
+            "the old one is taken for the new counter's"
+        );
+        // The power failed before the counter was made.
+        let second = set_aside(folder.path()).unwrap();
+        assert_ne!(first, second);
+        assert!(!place.exists());
+        put_in_place(folder.path()).unwrap();
+        assert_eq!(fs::read(&place).unwrap(), second);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn the_release_is_a_number_in_what_the_build_says() {

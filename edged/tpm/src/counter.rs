@@ -2,6 +2,9 @@
 //!
 //! A counter of a TPM begins where the highest one it ever had ended, so a second index holds where this one began: the
 //! floor is what was counted since, beginning with the release that the box was made with.
+//!
+//! Whoever has the disk can have the pair made anew, by wiping the counter's password, and can cut the power meanwhile: a
+//! third index holds the floor until the new pair is whole. Beside a whole pair it says nothing.
 
 use std::io::{Read, Write};
 
@@ -10,6 +13,7 @@ use crate::{Attributes, Command, Tpm, TpmError};
 /// Our indexes, among those that an owner may use as he likes (TCG, registry of reserved TPM 2.0 handles, 2.2.2).
 const COUNTER: u32 = 0x0141_0000;
 const BASE: u32 = 0x0141_0001;
+const NEXT: u32 = 0x0141_0002;
 /// Most steps of one raise: releases count, they are no dates, and each step is a write to the TPM's own flash.
 pub const STEPS: u64 = 1000;
 
@@ -26,6 +30,17 @@ impl<D: Read + Write> Counter<'_, D> {
     /// # Errors
     /// The TPM's, other than that there is no counter.
     pub fn floor(&mut self) -> Result<Floor, TpmError> {
+        match self.counted()? {
+            None => self.read(NEXT),
+            some => Ok(some),
+        }
+    }
+
+    /// What the pair says; `None` where it is not whole, so that it has to be made before it can be raised.
+    ///
+    /// # Errors
+    /// The TPM's, other than that there is no counter.
+    pub fn counted(&mut self) -> Result<Floor, TpmError> {
         Ok(match (self.read(COUNTER)?, self.read(BASE)?) {
             (Some(counter), Some(base)) => Some(counter.wrapping_sub(base)),
             _ => None,
@@ -45,17 +60,20 @@ impl<D: Read + Write> Counter<'_, D> {
         })
     }
 
-    /// Makes the counter anew, with this floor. For PID 1, while the platform is its own.
+    /// Makes the counter anew, with this floor. For PID 1, while the platform is its own. Cut anywhere, the floor is the one
+    /// from before or this one.
     ///
     /// # Errors
     /// The TPM's.
     pub fn make(&mut self, floor: u64, password: &[u8]) -> Result<(), TpmError> {
-        for index in [COUNTER, BASE] {
-            match self.0.run(&Command::undefine(index)) {
-                Err(error) if !error.is_missing() => return Err(error),
-                _ => {}
-            }
+        // A pair that is not whole says nothing any more: what holds the floor for it stays as it is.
+        if self.counted()?.is_some() || self.read(NEXT)?.is_none() {
+            self.remove(NEXT)?;
+            self.0.run(&Command::define(NEXT, Attributes::Once, &[]))?;
+            self.0.run(&Command::write(NEXT, floor))?;
         }
+        self.remove(COUNTER)?;
+        self.remove(BASE)?;
         self.0
             .run(&Command::define(COUNTER, Attributes::Counter, password))?;
         // It has no value before it was raised once.
@@ -67,7 +85,14 @@ impl<D: Read + Write> Counter<'_, D> {
         self.0
             .run(&Command::write(BASE, counter.wrapping_sub(floor)))?;
         self.0.run(&Command::lock(BASE))?;
-        Ok(())
+        self.remove(NEXT)
+    }
+
+    fn remove(&mut self, index: u32) -> Result<(), TpmError> {
+        match self.0.run(&Command::undefine(index)) {
+            Err(error) if !error.is_missing() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Raises the floor, never lowers it; what it is now.
@@ -75,7 +100,7 @@ impl<D: Read + Write> Counter<'_, D> {
     /// # Errors
     /// The TPM's; or there is no counter, or the step is larger than [`STEPS`].
     pub fn raise(&mut self, to: u64, password: &[u8]) -> Result<u64, TpmError> {
-        let mut floor = self.floor()?.ok_or(TpmError::NoCounter)?;
+        let mut floor = self.counted()?.ok_or(TpmError::NoCounter)?;
         if to.saturating_sub(floor) > STEPS {
             return Err(TpmError::TooFar { floor, to });
         }
