@@ -1,7 +1,7 @@
 //! `umec-init guard`: resets a box whose trial nobody ends.
 //!
-//! PID 1 leaves it behind when the box was started from slot B. It depends on no unit and on nothing of edged: a trial is
-//! over when umec-slot has exchanged the slots, and it was none when the data partition has no mark of one.
+//! PID 1 leaves it behind when the box may have been started from slot B. It depends on no unit and on nothing of edged: a
+//! trial is over when umec-slot has exchanged the slots, and it was none when the data partition has no mark of one.
 
 use std::fs;
 use std::path::Path;

@@ -7,7 +7,8 @@
 //!
 //! Refused: everything that is not as the image says. There is no shell to fall into: PID 1 says one line that starts
 //! with `UMEC-INIT-REFUSED: ` and turns the box off; `data` says one that starts with `DATA-REFUSED: ` and leaves the
-//! box without its services. A box that was started from slot B starts again instead: A is what is known to be good.
+//! box without its services. A box that was started from slot B starts again instead: A is what is known to be good. Where an
+//! image cannot read by which entry it was started, PID 1 takes it for B.
 
 mod announce;
 mod certificate;

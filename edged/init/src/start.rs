@@ -10,8 +10,7 @@ use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::system::{RebootCommand, reboot};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
-use crate::slot::{self, Slot};
-use crate::{console, events, memory, release, root, tpm, watchdog};
+use crate::{console, events, memory, release, root, slot, tpm, watchdog};
 
 /// Where the root is put together before it becomes `/`.
 const NEW_ROOT: &str = "/new";
@@ -45,7 +44,7 @@ pub fn run() -> ! {
     let Err(reason) = start();
     console::say(&format!("UMEC-INIT-REFUSED: {reason}"));
     // After B comes A, which is known to be good: a box that is off would wait for somebody to come by.
-    let command = if slot::noted() == Some(Slot::B) {
+    let command = if slot::may_be_b() {
         RebootCommand::Restart
     } else {
         RebootCommand::PowerOff
@@ -68,7 +67,7 @@ fn start() -> Result<Infallible, String> {
     if let Err(reason) = watchdog::start() {
         console::say(&format!("umec-init: no watchdog: {reason}"));
     }
-    let slot = slot::note()?;
+    slot::note()?;
     events::copy()?;
     // First use of the TPM: from here on, what is sealed to the boot before the RAM root stays sealed.
     tpm::enter(tpm::Phase::EnterInitrd)?;
@@ -89,7 +88,7 @@ fn start() -> Result<Infallible, String> {
     if let Err(reason) = memory::compress() {
         console::say(&format!("umec-init: no compressed memory: {reason}"));
     }
-    switch(slot)
+    switch()
 }
 
 fn put(kind: &str, target: &str, flags: MountFlags, options: &str) -> Result<(), String> {
@@ -152,7 +151,7 @@ fn banner(build: &str) -> String {
 }
 
 /// Makes the new root `/` and systemd PID 1 in it.
-fn switch(slot: Option<Slot>) -> Result<Infallible, String> {
+fn switch() -> Result<Infallible, String> {
     for place in ["dev", "proc", "sys", "run"] {
         let to = format!("{NEW_ROOT}/{place}");
         mount_move(format!("/{place}"), &to)
@@ -168,7 +167,7 @@ fn switch(slot: Option<Slot>) -> Result<Infallible, String> {
     mount_move(".", "/").map_err(failed)?;
     rustix::process::chroot(".").map_err(failed)?;
     rustix::process::chdir("/").map_err(failed)?;
-    if slot == Some(Slot::B) {
+    if slot::may_be_b() {
         let guard = Command::new(GUARD).arg("guard").env_clear().spawn();
         guard.map_err(|error| format!("cannot run {GUARD}: {error}"))?;
     }

@@ -1,6 +1,7 @@
 //! What a partition holds, from its first bytes (LUKS2 on-disk format specification, section 2.1, binary header).
 
 use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -10,6 +11,11 @@ pub const WHOLE: &str = "umec-data";
 pub const MAKING: &str = "umec-making";
 /// As far as we look before we call a partition empty: both binary headers and the JSON areas of the usual layout.
 const LOOKED_AT: usize = 64 * 1024;
+/// Both headers, 16 KiB each (section 2): cryptsetup empties them first and writes them last.
+const HEADERS: usize = 32 * 1024;
+/// Written to the end of a partition before anything else is: between emptying and writing the headers, cryptsetup fills
+/// the place of the keys with noise, and whoever loses power then must not take that for somebody's data.
+const MARK: &[u8; 16] = b"umec is making!\n";
 /// Of the first header and of the second.
 const MAGIC: &[u8] = b"LUKS\xba\xbe";
 /// Places in the binary header: version, label, subsystem; the last two are 48 bytes, filled up with NUL.
@@ -35,16 +41,43 @@ pub enum State {
 
 /// Looks at a device.
 pub fn read(device: &Path) -> Result<State, String> {
-    let mut head = vec![0_u8; LOOKED_AT];
-    File::open(device)
-        .and_then(|file| file.read_exact_at(&mut head, 0))
-        .map_err(|error| format!("cannot read {}: {error}", device.display()))?;
-    Ok(state(&head))
+    let look = || {
+        let mut file = File::open(device)?;
+        let mut head = vec![0_u8; LOOKED_AT];
+        file.read_exact_at(&mut head, 0)?;
+        let mut mark = [0; MARK.len()];
+        let at = place_of_mark(&mut file)?;
+        file.read_exact_at(&mut mark, at)?;
+        Ok(state(&head, mark == *MARK))
+    };
+    look().map_err(|error: io::Error| format!("cannot read {}: {error}", device.display()))
 }
 
-fn state(head: &[u8]) -> State {
-    if head.iter().all(|byte| *byte == 0) {
+/// Says on a device that a volume of ours is being made on it. It is on the disk afterwards.
+pub fn mark(device: &Path) -> Result<(), String> {
+    let write = || {
+        let mut file = File::options().read(true).write(true).open(device)?;
+        let at = place_of_mark(&mut file)?;
+        file.write_all_at(MARK, at)?;
+        file.sync_all()
+    };
+    write().map_err(|error: io::Error| format!("cannot write {}: {error}", device.display()))
+}
+
+fn place_of_mark(device: &mut File) -> io::Result<u64> {
+    let length = u64::try_from(MARK.len()).map_err(io::Error::other)?;
+    let size = device.seek(SeekFrom::End(0))?;
+    size.checked_sub(length)
+        .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+fn state(head: &[u8], is_marked: bool) -> State {
+    let is_empty = |part: &[u8]| part.iter().all(|byte| *byte == 0);
+    if is_empty(head) {
         return State::Empty;
+    }
+    if is_marked && head.get(..HEADERS).is_some_and(is_empty) {
+        return State::HalfMade;
     }
     if !head.starts_with(MAGIC) || head.get(VERSION) != Some(&[0, 2]) {
         return State::Foreign;
@@ -82,24 +115,44 @@ mod tests {
 
     #[test]
     fn a_volume_is_whole_only_with_its_last_label() {
-        assert_eq!(
-            state(&header(WHOLE)),
-            State::Ready {
-                sealed_with: "0=a".to_owned()
-            }
-        );
-        assert_eq!(state(&header(MAKING)), State::HalfMade);
+        for is_marked in [false, true] {
+            assert_eq!(
+                state(&header(WHOLE), is_marked),
+                State::Ready {
+                    sealed_with: "0=a".to_owned()
+                }
+            );
+            assert_eq!(state(&header(MAKING), is_marked), State::HalfMade);
+        }
     }
 
     #[test]
     fn only_zeros_are_overwritten() {
-        assert_eq!(state(&vec![0; LOOKED_AT]), State::Empty);
+        assert_eq!(state(&vec![0; LOOKED_AT], false), State::Empty);
         let mut one = vec![0; LOOKED_AT];
         one[LOOKED_AT - 1] = 1;
-        assert_eq!(state(&one), State::Foreign);
-        assert_eq!(state(&header("somebody's")), State::Foreign);
+        assert_eq!(state(&one, false), State::Foreign);
+        assert_eq!(state(&header("somebody's"), true), State::Foreign);
         let mut first_version = header(MAKING);
         first_version[7] = 1;
-        assert_eq!(state(&first_version), State::Foreign);
+        assert_eq!(state(&first_version, true), State::Foreign);
+    }
+
+    #[test]
+    fn a_volume_whose_making_was_cut_before_its_headers_is_made_again() {
+        let device = tempfile::NamedTempFile::new().unwrap();
+        device.as_file().set_len(1 << 20).unwrap();
+        assert_eq!(read(device.path()).unwrap(), State::Empty);
+        mark(device.path()).unwrap();
+        assert_eq!(read(device.path()).unwrap(), State::Empty);
+        // What cryptsetup writes to where the keys will be, before it writes a header.
+        let noise = [0xa5; 4096];
+        device
+            .as_file()
+            .write_all_at(&noise, HEADERS.try_into().unwrap())
+            .unwrap();
+        assert_eq!(read(device.path()).unwrap(), State::HalfMade);
+        device.as_file().write_all_at(b"x", 0).unwrap();
+        assert_eq!(read(device.path()).unwrap(), State::Foreign);
     }
 }

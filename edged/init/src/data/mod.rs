@@ -75,7 +75,8 @@ pub fn run() -> ExitCode {
         Err(reason) => {
             console::say(&format!("DATA-REFUSED: {reason}"));
             if slot::noted() == Some(Slot::B) {
-                // A may open it; if A was refused as well, nothing is lost by looking again.
+                // A may open it; if A was refused as well, nothing is lost by looking again. Any other box starts again
+                // too, in a while (umec-again.timer).
                 rustix::fs::sync();
                 let _ = reboot(RebootCommand::Restart);
             }
@@ -99,6 +100,7 @@ fn open(policy: Policy) -> Result<Outcome, String> {
 fn sealed(device: &Path) -> Result<Outcome, String> {
     match header::read(device)? {
         State::Empty | State::HalfMade => {
+            header::mark(device)?;
             let recovery = seal::make(device)?;
             volume::make(seal::MAPPED)?;
             volume::mount(Path::new(seal::MAPPED))?;
