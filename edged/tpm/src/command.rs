@@ -33,8 +33,10 @@ impl Hierarchy {
 pub enum Attributes {
     /// Counts; whoever knows its password may raise it, everybody may read it.
     Counter,
-    /// Eight bytes that are written once, with the platform's word, and never again.
+    /// Written once, with the platform's word, and never again.
     Once,
+    /// Written with the platform's word.
+    Platform,
 }
 
 impl Attributes {
@@ -46,6 +48,8 @@ impl Attributes {
             Self::Counter => all | 1 << 2 | 1 << 4,
             // PPWRITE, WRITEDEFINE.
             Self::Once => all | 1 | 1 << 13,
+            // PPWRITE.
+            Self::Platform => all | 1,
         }
     }
 }
@@ -86,14 +90,14 @@ impl Command {
         Self::new("extend a PCR", 0x182, &[pcr], parameters)
     }
 
-    /// `TPM2_NV_DefineSpace` of eight bytes, by the platform.
-    pub fn define(index: u32, attributes: Attributes, password: &[u8]) -> Self {
+    /// `TPM2_NV_DefineSpace`, by the platform.
+    pub fn define(index: u32, attributes: Attributes, size: u16, password: &[u8]) -> Self {
         let public = [
             index.to_be_bytes().as_slice(),
             &SHA256.to_be_bytes(),
             &attributes.bits().to_be_bytes(),
             &sized(&[]),
-            &8_u16.to_be_bytes(),
+            &size.to_be_bytes(),
         ]
         .concat();
         let parameters = [sized(password), sized(&public)].concat();
@@ -107,16 +111,16 @@ impl Command {
         Self::new("remove an index", 0x122, &handles, Vec::new())
     }
 
-    /// `TPM2_NV_Read` of eight bytes.
-    pub fn read(index: u32) -> Self {
-        let parameters = [8_u16.to_be_bytes(), 0_u16.to_be_bytes()].concat();
+    /// `TPM2_NV_Read` of the index's first bytes.
+    pub fn read(index: u32, size: u16) -> Self {
+        let parameters = [size.to_be_bytes(), 0_u16.to_be_bytes()].concat();
         let handles = [Hierarchy::Owner.handle(), index];
         Self::new("read an index", 0x14e, &handles, parameters)
     }
 
-    /// `TPM2_NV_Write` of eight bytes, by the platform.
-    pub fn write(index: u32, value: u64) -> Self {
-        let parameters = [sized(&value.to_be_bytes()), 0_u16.to_be_bytes().to_vec()].concat();
+    /// `TPM2_NV_Write` of the index's first bytes, by the platform.
+    pub fn write(index: u32, value: &[u8]) -> Self {
+        let parameters = [sized(value), 0_u16.to_be_bytes().to_vec()].concat();
         let handles = [Hierarchy::Platform.handle(), index];
         Self::new("write an index", 0x137, &handles, parameters)
     }
@@ -212,16 +216,23 @@ mod tests {
         let index = "01410000";
         for (command, expected) in [
             (
-                Command::define(0x0141_0000, Attributes::Counter, &[0xaa, 0xbb]),
+                Command::define(0x0141_0000, Attributes::Counter, 8, &[0xaa, 0xbb]),
                 format!(
                     "{}4000000c{empty}0002aabb000e{index}000b4203001400000008",
                     head("2f", "12a")
                 ),
             ),
             (
-                Command::define(0x0141_0001, Attributes::Once, &[]),
+                Command::define(0x0141_0001, Attributes::Once, 8, &[]),
                 format!(
                     "{}4000000c{empty}0000000e01410001000b4203200100000008",
+                    head("2d", "12a")
+                ),
+            ),
+            (
+                Command::define(0x0141_0003, Attributes::Platform, 256, &[]),
+                format!(
+                    "{}4000000c{empty}0000000e01410003000b4203000100000100",
                     head("2d", "12a")
                 ),
             ),
@@ -230,11 +241,11 @@ mod tests {
                 format!("{}4000000c{index}{empty}", head("1f", "122")),
             ),
             (
-                Command::read(0x0141_0000),
+                Command::read(0x0141_0000, 8),
                 format!("{}40000001{index}{empty}00080000", head("23", "14e")),
             ),
             (
-                Command::write(0x0141_0000, 5),
+                Command::write(0x0141_0000, &5_u64.to_be_bytes()),
                 format!(
                     "{}4000000c{index}{empty}000800000000000000050000",
                     head("2b", "137")

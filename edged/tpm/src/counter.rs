@@ -14,6 +14,8 @@ use crate::{Attributes, Command, Tpm, TpmError};
 const COUNTER: u32 = 0x0141_0000;
 const BASE: u32 = 0x0141_0001;
 const NEXT: u32 = 0x0141_0002;
+/// Bytes of each.
+const SIZE: u16 = 8;
 /// Most steps of one raise: releases count, they are no dates, and each step is a write to the TPM's own flash.
 pub const STEPS: u64 = 1000;
 
@@ -48,16 +50,23 @@ impl<D: Read + Write> Counter<'_, D> {
     }
 
     fn read(&mut self, index: u32) -> Result<Option<u64>, TpmError> {
-        let answer = match self.0.run(&Command::read(index)) {
-            Ok(answer) => answer,
-            Err(error) if error.is_missing() || is_unwritten(&error) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let value = answer.get(2..10).and_then(|bytes| bytes.try_into().ok());
-        let value = value.map(u64::from_be_bytes);
-        value.map(Some).ok_or(TpmError::Answer {
-            what: "read an index",
-        })
+        let value: Option<[u8; 8]> = self.0.read(index)?;
+        Ok(value.map(u64::from_be_bytes))
+    }
+
+    fn define(
+        &mut self,
+        index: u32,
+        attributes: Attributes,
+        password: &[u8],
+    ) -> Result<(), TpmError> {
+        let define = Command::define(index, attributes, SIZE, password);
+        self.0.run(&define).map(drop)
+    }
+
+    fn write(&mut self, index: u32, value: u64) -> Result<(), TpmError> {
+        let write = Command::write(index, &value.to_be_bytes());
+        self.0.run(&write).map(drop)
     }
 
     /// Makes the counter anew, with this floor. For PID 1, while the platform is its own. Cut anywhere, the floor is the one
@@ -69,21 +78,19 @@ impl<D: Read + Write> Counter<'_, D> {
         // A pair that is not whole says nothing any more: what holds the floor for it stays as it is.
         if self.counted()?.is_some() || self.read(NEXT)?.is_none() {
             self.remove(NEXT)?;
-            self.0.run(&Command::define(NEXT, Attributes::Once, &[]))?;
-            self.0.run(&Command::write(NEXT, floor))?;
+            self.define(NEXT, Attributes::Once, &[])?;
+            self.write(NEXT, floor)?;
         }
         self.remove(COUNTER)?;
         self.remove(BASE)?;
-        self.0
-            .run(&Command::define(COUNTER, Attributes::Counter, password))?;
+        self.define(COUNTER, Attributes::Counter, password)?;
         // It has no value before it was raised once.
         self.0.run(&Command::increment(COUNTER, password))?;
         let counter = self.read(COUNTER)?.ok_or(TpmError::Answer {
             what: "raise a counter",
         })?;
-        self.0.run(&Command::define(BASE, Attributes::Once, &[]))?;
-        self.0
-            .run(&Command::write(BASE, counter.wrapping_sub(floor)))?;
+        self.define(BASE, Attributes::Once, &[])?;
+        self.write(BASE, counter.wrapping_sub(floor))?;
         self.0.run(&Command::lock(BASE))?;
         self.remove(NEXT)
     }
@@ -110,9 +117,4 @@ impl<D: Read + Write> Counter<'_, D> {
         }
         Ok(floor)
     }
-}
-
-/// `TPM_RC_NV_UNINITIALIZED`: defined, and the power failed before it was written.
-fn is_unwritten(error: &TpmError) -> bool {
-    matches!(error, TpmError::Refused { code: 0x14a, .. })
 }

@@ -6,15 +6,17 @@
 
 mod command;
 mod counter;
+mod volume;
 
 use std::io::{Read, Write};
 use std::time::Duration;
 
 pub use command::{Attributes, Command, Hierarchy};
 pub use counter::{Counter, Floor};
+pub use volume::{Mark, Volume};
 
-/// Longest answer to a command of ours: 10 bytes of head, a counter, and what follows a password.
-const ANSWER: usize = 256;
+/// Longest answer to a command of ours: 14 bytes of head, the mark of a volume, and what follows a password.
+const ANSWER: usize = 512;
 /// Answers that mean "not now" (part 2, 6.6.3): `NV_RATE`, `LOCKOUT` is not among them, `RETRY`, `YIELDED`, `TESTING`.
 const LATER: [u32; 4] = [0x920, 0x922, 0x908, 0x90a];
 /// How often, and how long in between: TPMs that spare their flash ask for some hundred milliseconds.
@@ -23,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Format one, a handle that is wrong (part 2, 6.6.2): which of them stands in other bits.
 const HANDLE: u32 = 0x08b;
 const HANDLE_BITS: u32 = 0x0bf;
+/// `TPM_RC_NV_UNINITIALIZED`.
+const UNWRITTEN: u32 = 0x14a;
 
 /// Why a TPM did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +76,11 @@ impl TpmError {
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code & HANDLE_BITS == HANDLE)
     }
+
+    /// An index that is defined, and the power failed before it was written.
+    fn is_unwritten(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if *code == UNWRITTEN)
+    }
 }
 
 /// A TPM behind a device such as `/dev/tpm0`: a write is a command, the read after it the answer.
@@ -98,6 +107,20 @@ impl<D: Read + Write> Tpm<D> {
             what,
             code: LATER[0],
         })
+    }
+
+    /// What an index holds; `None` where there is none, or nothing was written to it.
+    fn read<const SIZE: usize>(&mut self, index: u32) -> Result<Option<[u8; SIZE]>, TpmError> {
+        let command = Command::read(index, u16::try_from(SIZE).unwrap_or(u16::MAX));
+        let answer = match self.run(&command) {
+            Ok(answer) => answer,
+            Err(error) if error.is_missing() || error.is_unwritten() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // Behind their number.
+        let value = answer.get(2..).and_then(|bytes| bytes.try_into().ok());
+        let what = command.what;
+        value.map(Some).ok_or(TpmError::Answer { what })
     }
 
     fn exchange(&mut self, command: &Command) -> Result<Vec<u8>, TpmError> {

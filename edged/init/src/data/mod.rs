@@ -5,10 +5,14 @@
 //! policy that came with the image and was signed with it. So the next signed image opens it, and nothing else. After
 //! the attempt the phase ends, and nobody in this boot can unseal it again.
 //!
+//! A volume that opens need not be the box's own: anybody can seal a key to its TPM. So the TPM knows the box's volume
+//! ([`own`]).
+//!
 //! An empty partition is made ready first; the last step is its label, so that a cut in between begins anew. One that
 //! holds anything else is refused, never overwritten.
 
 mod header;
+mod own;
 mod partition;
 mod seal;
 mod volume;
@@ -102,6 +106,7 @@ fn sealed(device: &Path) -> Result<Outcome, String> {
         State::Empty | State::HalfMade => {
             header::mark(device)?;
             let recovery = seal::make(device)?;
+            own::remember(device)?;
             volume::make(seal::MAPPED)?;
             volume::mount(Path::new(seal::MAPPED))?;
             volume::keep_recovery_key(&recovery)?;
@@ -111,6 +116,7 @@ fn sealed(device: &Path) -> Result<Outcome, String> {
         }
         State::Ready { sealed_with } => {
             seal::unseal(device).map_err(|error| seal::explain(&sealed_with, &error))?;
+            own::check(device)?;
             volume::check(seal::MAPPED)?;
             volume::mount(Path::new(seal::MAPPED))?;
             release::count()?;

@@ -184,18 +184,24 @@ pub fn run(command: &mut Command) -> Result<(), String> {
 
 /// The same for a program whose exit codes up to `good` are no failure.
 pub fn run_until(command: &mut Command, good: i32) -> Result<(), String> {
+    said(command, good).map(drop)
+}
+
+/// The same, with what it says.
+pub fn said(command: &mut Command, good: i32) -> Result<String, String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let name = program.rsplit('/').next().unwrap_or_default().to_owned();
     let output = command
         .output()
         .map_err(|error| format!("cannot run {program}: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    let words = String::from_utf8_lossy(&output.stderr);
     // The journal has all of it.
-    eprint!("{}{said}", String::from_utf8_lossy(&output.stdout));
+    eprint!("{answer}{words}");
     match output.status.code() {
-        Some(code) if code <= good => Ok(()),
+        Some(code) if code <= good => Ok(answer),
         _ => {
-            let last = said.lines().rev().find(|line| !line.trim().is_empty());
+            let last = words.lines().rev().find(|line| !line.trim().is_empty());
             Err(format!(
                 "{name}: {}",
                 last.unwrap_or("it failed without a word").trim()

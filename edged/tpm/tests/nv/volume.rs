@@ -1,0 +1,77 @@
+//! The mark of the box's volume.
+
+use edged_tpm::{Command, Mark, Volume};
+
+use crate::swtpm::Swtpm;
+
+fn marks() -> [Mark; 2] {
+    ["first", "second"].map(|words| Mark::of(words).unwrap())
+}
+
+#[test]
+fn a_box_takes_one_volume_and_no_other_until_it_makes_one() {
+    let swtpm = Swtpm::new();
+    let mut tpm = swtpm.tpm();
+    let mut volume = Volume(&mut tpm);
+    let [own, other] = marks();
+    assert!(volume.is_own(&own).unwrap(), "it has none yet");
+    assert!(!volume.is_own(&other).unwrap());
+    assert!(volume.is_own(&own).unwrap());
+    volume.remember(&other).unwrap();
+    assert!(volume.is_own(&other).unwrap());
+    assert!(!volume.is_own(&own).unwrap());
+}
+
+#[test]
+fn a_box_that_knows_its_volume_never_forgets_it() {
+    let swtpm = Swtpm::new();
+    let mut tpm = swtpm.tpm();
+    let [mut known, next] = marks();
+    let foreign = Mark::of("foreign").unwrap();
+    Volume(&mut tpm).remember(&known).unwrap();
+    for cut in 0.. {
+        tpm.0.commands = cut;
+        let done = Volume(&mut tpm).remember(&next).is_ok();
+        tpm.0.commands = usize::MAX;
+        let mut volume = Volume(&mut tpm);
+        assert!(!volume.is_own(&foreign).unwrap(), "cut after {cut}");
+        if volume.is_own(&next).unwrap() {
+            known = next;
+        }
+        assert!(volume.is_own(&known).unwrap(), "cut after {cut}");
+        if done {
+            break;
+        }
+    }
+    assert_eq!(known, next);
+}
+
+#[test]
+fn a_mark_is_taken_up_again_where_the_power_failed_before_the_first_one_was_written() {
+    let swtpm = Swtpm::new();
+    let mut tpm = swtpm.tpm();
+    let [own, other] = marks();
+    // The write that finds nothing, and the definition.
+    tpm.0.commands = 2;
+    Volume(&mut tpm).remember(&own).unwrap_err();
+    tpm.0.commands = usize::MAX;
+    assert!(Volume(&mut tpm).is_own(&own).unwrap());
+    assert!(!Volume(&mut tpm).is_own(&other).unwrap());
+}
+
+#[test]
+fn nobody_writes_a_mark_once_the_platform_is_closed() {
+    let swtpm = Swtpm::new();
+    let mut tpm = swtpm.tpm();
+    let [own, other] = marks();
+    Volume(&mut tpm).remember(&own).unwrap();
+    tpm.run(&Command::close_platform()).unwrap();
+    Volume(&mut tpm).remember(&other).unwrap_err();
+    assert!(Volume(&mut tpm).is_own(&own).unwrap());
+}
+
+#[test]
+fn words_that_are_too_long_are_no_mark() {
+    assert!(Mark::of(&"x".repeat(256)).is_some());
+    assert!(Mark::of(&"x".repeat(257)).is_none());
+}
