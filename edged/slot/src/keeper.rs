@@ -205,8 +205,13 @@ impl<M: Medium + Copy, B: Bundles, C: Counts> Keeper<M, B, C> {
         Ok(self.slots.mirror(from)?)
     }
 
+    /// From B only where A is the same image: then it is no trial, and nothing older is left that should start.
     fn raise(&mut self) -> Result<u64, Why> {
-        self.needs_a()?;
+        if self.running() == Slot::B && self.slots.hash(Slot::A)? != self.slots.hash(Slot::B)? {
+            return Err(Why::from(
+                "slot A holds another image than what runs from B: copy what runs first, or let A be what runs",
+            ));
+        }
         Ok(self.counter.raise(self.boot.release)?)
     }
 

@@ -185,6 +185,7 @@ fn a_bundle_that_changes_after_it_was_verified_is_neither_armed_nor_exchanged() 
 #[test]
 fn a_trial_overwrites_neither_slot_and_the_old_image_confirms_nothing() {
     let held = Held::new();
+    held.start(Slot::A, OLD).answer(&Command::Write {});
     let mut keeper = held.start(Slot::B, NEW);
     for command in [
         Command::Write {},
@@ -199,6 +200,20 @@ fn a_trial_overwrites_neither_slot_and_the_old_image_confirms_nothing() {
     // Another release runs in B than the bundle has.
     let mut keeper = held.start(Slot::B, OLD);
     assert!(refused(keeper.answer(&Command::Exchange {})).contains("release 4 runs"));
+}
+
+#[test]
+fn what_runs_from_b_is_counted_once_a_holds_it_too_and_not_before() {
+    let held = Held::new();
+    held.start(Slot::A, OLD).answer(&Command::Write {});
+    let mut keeper = held.start(Slot::B, NEW);
+    assert!(refused(keeper.answer(&Command::Raise {})).contains("slot A holds another image"));
+    assert_eq!(*held.chip.0.borrow(), Some(OLD));
+    keeper.answer(&Command::Mirror { from: Slot::B });
+    assert_eq!(
+        keeper.answer(&Command::Raise {}),
+        Reply::Raised { floor: NEW }
+    );
 }
 
 #[test]

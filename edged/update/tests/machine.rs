@@ -106,6 +106,17 @@ impl Machine {
         Ok((Slot::B, self.b))
     }
 
+    /// Whether umec-slot does it, by where what runs lies; it looks at the bundle too, which is right here.
+    fn slot_does(&self, action: Action, booted: Slot, running: Slot) -> bool {
+        match action {
+            Action::Write | Action::Arm => running == Slot::A,
+            Action::Exchange => booted == Slot::B,
+            Action::Mirror(from) => from == running,
+            Action::Raise => running == Slot::A || self.a == self.b,
+            Action::Disarm | Action::Restart | Action::Remove | Action::Wait => true,
+        }
+    }
+
     /// One start, until the power goes, the box starts anew, or nothing is left to do (true).
     #[allow(clippy::too_many_lines)] // One arm an action.
     fn start(&mut self) -> Result<bool, Cut> {
@@ -155,15 +166,18 @@ impl Machine {
                 self.stays()?;
                 self.state = state;
             }
-            if action != Action::Wait && self.refuse.contains(&action) {
+            if self.refuse.contains(&action) {
                 assert!(failed.len() < 8, "{action:?} is asked for again and again");
                 let why = "it was refused".to_owned();
                 failed.push(Failure { action, why });
                 continue;
             }
+            assert!(
+                self.slot_does(action, booted, running),
+                "umec-slot refuses {action:?}: {self:?}"
+            );
             match action {
                 Action::Write => {
-                    assert_eq!(running, Slot::A);
                     self.write(Slot::B, Content::New)?;
                     (written, mirrored) = (true, false);
                 }
@@ -192,7 +206,6 @@ impl Machine {
                     self.trial = false;
                 }
                 Action::Mirror(from) => {
-                    assert_eq!(from, running);
                     let to = if from == Slot::A { Slot::B } else { Slot::A };
                     self.write(to, content)?;
                     mirrored = true;
