@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -127,12 +127,25 @@ struct Session {
 /// The file while it is written; gone with the session unless it was closed.
 struct Upload {
     file: File,
-    aside: PathBuf,
+    /// Nothing once it was put in its place: what is there then is another session's.
+    aside: Option<PathBuf>,
+}
+
+impl Upload {
+    fn put(&mut self, path: &Path) -> io::Result<()> {
+        if let Some(aside) = &self.aside {
+            std::fs::rename(aside, path)?;
+        }
+        self.aside = None;
+        Ok(())
+    }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.aside);
+        if let Some(aside) = &self.aside {
+            let _ = std::fs::remove_file(aside);
+        }
     }
 }
 
@@ -262,11 +275,15 @@ impl Session {
             .mode(0o600)
             .open(&aside)?;
         // Before anything of it is changed: another session's upload stays whole.
-        if file.try_lock().is_err() {
+        // Also one that was put in its place, or given up, since it was opened here.
+        if file.try_lock().is_err() || !is_at(&file, &aside) {
             return Err(Status::Failure("somebody else is uploading".to_owned()));
         }
         file.set_len(0)?;
-        self.upload = Some(Upload { file, aside });
+        self.upload = Some(Upload {
+            file,
+            aside: Some(aside),
+        });
         Ok(())
     }
 
@@ -279,13 +296,13 @@ impl Session {
 
     /// What was sent is whole: durable, then in its place.
     async fn close(&mut self) -> Result<(), Status> {
-        let Some(upload) = self.upload.take() else {
+        let Some(mut upload) = self.upload.take() else {
             return Ok(());
         };
         let path = self.path.clone();
         let closed = tokio::task::spawn_blocking(move || {
             upload.file.sync_all()?;
-            std::fs::rename(&upload.aside, &path)?;
+            upload.put(&path)?;
             if let Some(folder) = path.parent() {
                 File::open(folder)?.sync_all()?;
             }
@@ -297,6 +314,14 @@ impl Session {
         info!(bytes = closed?.len(), "a bundle was uploaded");
         Ok(())
     }
+}
+
+/// Whether the open file is the one of that name.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(open), Ok(named)) = (file.metadata(), std::fs::symlink_metadata(path)) else {
+        return false;
+    };
+    (open.dev(), open.ino()) == (named.dev(), named.ino())
 }
 
 fn write(file: &File, offset: u64, data: &[u8]) -> Result<(), Status> {
@@ -459,6 +484,41 @@ mod tests {
         for offset in [UPLOAD_MAX, u64::MAX] {
             assert!(write(&file, offset, b"x").is_err(), "{offset}");
         }
+    }
+
+    #[test]
+    fn an_upload_that_was_put_in_its_place_leaves_the_next_one_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("uploaded");
+        let session = || {
+            let path = path.clone();
+            Session {
+                path,
+                upload: None,
+                listed: None,
+            }
+        };
+        let (mut first, mut second) = (session(), session());
+        first.open(&Place::File, WRITE).unwrap();
+        assert!(second.open(&Place::File, WRITE).is_err());
+        let mut done = first.upload.take().unwrap();
+        done.put(&path).unwrap();
+        // Before the first has ended altogether.
+        second.open(&Place::File, WRITE).unwrap();
+        drop(done);
+        second.upload.take().unwrap().put(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_or_removed_meanwhile_is_not_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let [aside, path] = ["uploaded.part", "uploaded"].map(|name| folder.path().join(name));
+        let file = File::create(&aside).unwrap();
+        assert!(is_at(&file, &aside));
+        std::fs::rename(&aside, &path).unwrap();
+        assert!(!is_at(&file, &aside));
+        File::create(&aside).unwrap();
+        assert!(!is_at(&file, &aside));
     }
 
     #[tokio::test]
