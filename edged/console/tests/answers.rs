@@ -290,6 +290,34 @@ async fn a_commissioner_may_look_and_commission_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_guest_does_what_an_operator_does_and_gives_nobody_a_way_in() {
+    let may = async |line| answer_to(Standing::Guest, line, b"ssh-ed25519 AAAA jo@desk\n").await;
+    for line in [
+        "ps",
+        "run r.io/web:1",
+        "reboot",
+        "trust keys add me",
+        "trust keys authority",
+        "update confirm",
+    ] {
+        assert_eq!(may(line).await.0, 0, "{line}");
+    }
+    for (line, why) in [
+        ("trust keys issue --for 7d", "would never end"),
+        ("access", "outlive"),
+        ("access --lifetime 1", "outlive"),
+        ("commission", "recovery key"),
+    ] {
+        let (code, out, err) = may(line).await;
+        assert_eq!((code, out.as_str()), (1, ""), "{line}");
+        assert!(
+            err.contains(why) && err.contains("hint: come with a key"),
+            "{line}: {err}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn trust_says_what_holds_and_fails_where_something_is_broken() {
     let (code, out, _) = answer("trust status", b"").await;
     assert_eq!(code, 1);

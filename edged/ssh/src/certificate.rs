@@ -75,7 +75,11 @@ impl Authority {
             && certificate.validate_at(now, [&self.fingerprint]).is_ok();
         is_good.then(|| Operator {
             name: format!("{} (certificate)", certificate.key_id()),
-            standing: Standing::Operator,
+            standing: Standing::Guest,
+            // As it is good now, it ends later.
+            stay: Some(Duration::from_secs(
+                certificate.valid_before().saturating_sub(now),
+            )),
         })
     }
 }

@@ -90,7 +90,7 @@ impl<P: Platform> Connection<P> {
         self.place = Some(place);
         self.standing = Some(operator.standing);
         self.stranger = None;
-        self.gate.know();
+        self.gate.stay(operator.stay);
         Auth::Accept
     }
 
@@ -351,11 +351,9 @@ impl<P: Platform> Handler for Connection<P> {
         name: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        // Only operators put things onto a box.
-        let upload = self
-            .upload
-            .clone()
-            .filter(|_| name == SFTP && self.standing == Some(Standing::Operator));
+        // Nobody puts things onto a box that is nobody's.
+        let is_somebodys = matches!(self.standing, Some(Standing::Operator | Standing::Guest));
+        let upload = self.upload.clone().filter(|_| name == SFTP && is_somebodys);
         if upload.is_some_and(|path| self.start(channel, Work::Sftp(path))) {
             session.channel_success(channel)
         } else {

@@ -8,6 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -24,8 +25,8 @@ pub(crate) struct Gate(Mutex<Count>);
 struct Count {
     /// Bytes waiting for verbs.
     held: usize,
-    /// A key was shown.
-    known: bool,
+    /// When the stream ends by itself: a key was not shown in time, or its bearer's time is over.
+    end: Option<Instant>,
     /// The server ends.
     closed: bool,
     /// The reader, while it waits.
@@ -46,9 +47,11 @@ impl Gate {
         }
     }
 
-    /// The client has shown a key: its time is not limited any more.
-    pub(crate) fn know(&self) {
-        self.change(|count| count.known = true);
+    /// Lets the stream go on for so long, or for as long as its client likes.
+    pub(crate) fn stay(&self, stay: Option<Duration>) {
+        // A time that no clock reaches is none.
+        let end = stay.and_then(|stay| Instant::now().checked_add(stay));
+        self.change(|count| count.end = end);
     }
 
     /// Lets the stream end.
@@ -142,15 +145,17 @@ impl Drop for Input {
 pub(crate) struct Gated<S> {
     stream: S,
     gate: Arc<Gate>,
-    login: Pin<Box<Sleep>>,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl<S> Gated<S> {
+    /// A stranger's stream: it has the time to show a key.
     pub(crate) fn new(stream: S, gate: Arc<Gate>) -> Self {
+        gate.stay(Some(LOGIN_TIME));
         Self {
             stream,
             gate,
-            login: Box::pin(tokio::time::sleep_until(Instant::now() + LOGIN_TIME)),
+            timer: Box::pin(tokio::time::sleep(LOGIN_TIME)),
         }
     }
 }
@@ -167,10 +172,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gated<S> {
             if count.closed {
                 return Poll::Ready(Ok(()));
             }
-            if !count.known && this.login.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            if let Some(end) = count.end {
+                if this.timer.deadline() != end {
+                    this.timer.as_mut().reset(end);
+                }
+                if this.timer.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
             }
-            // Always left there: knowing, closing and using input all have to wake a waiting reader.
+            // Always left there: staying, closing and using input all have to wake a waiting reader.
             count.reader = Some(context.waker().clone());
             if count.held > INPUT_HELD {
                 return Poll::Pending;
@@ -232,6 +242,17 @@ mod tests {
         drop(input);
         intake.push(&[2; 20]);
         assert_eq!(gate.lock().held, 0);
+    }
+
+    #[tokio::test]
+    async fn a_stay_that_is_over_ends_a_waiting_reader() {
+        let gate = Arc::new(Gate::default());
+        let (_client, server) = tokio::io::duplex(64);
+        let mut stream = Gated::new(server, Arc::clone(&gate));
+        let mut byte = [0];
+        let over = async { gate.stay(Some(Duration::ZERO)) };
+        let (read, ()) = tokio::join!(stream.read(&mut byte), over);
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@
 //! [`INPUT_HELD`] bytes its connection is not read, so TCP makes the client wait. Output waits for the client's window.
 //!
 //! Invariants: at most [`CONNECTIONS`] clients, at most [`STRANGERS`] that have not shown a key, each for at most
-//! [`LOGIN_TIME`]; the private host key is readable by its owner alone.
+//! [`LOGIN_TIME`]; whoever came by a certificate is gone when it ends; the private host key is readable by its owner alone.
 
 mod algorithms;
 mod bounds;

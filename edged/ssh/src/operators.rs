@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use edged_console::Standing;
 use russh::keys::{HashAlg, PublicKey};
@@ -24,6 +25,8 @@ pub struct Operator {
     pub name: String,
     /// What the key lets it do.
     pub standing: Standing,
+    /// How long it stays; nothing where that is open.
+    pub stay: Option<Duration>,
 }
 
 /// Who may pass at all.
@@ -92,6 +95,7 @@ fn operator(user: &str, key: &PublicKey, keys: &Path, standing: Standing) -> Opt
     Some(Operator {
         name: name(&line),
         standing,
+        stay: None,
     })
 }
 

@@ -64,6 +64,50 @@ async fn a_key_with_the_box_s_certificate_opens_the_door() {
     assert!(refused(private).contains(".pub"));
 }
 
+#[tokio::test]
+async fn who_came_by_a_certificate_gives_nobody_a_way_in_nor_itself_a_longer_one() {
+    let door = Door::open().await;
+    keygen(&door, "ca.key", &["-n", "admin", "-V", "+1h"]);
+    let key = door.path("other");
+    let says = |words: &'static [&str]| door.ssh(&["-i", key.to_str().unwrap()], words);
+    assert_eq!(answer(says(&["ps"]), None).await.code, 0);
+    let line = fs::read(door.path("other.pub")).unwrap();
+    for (words, why) in [
+        (
+            &["trust", "keys", "issue", "--for", "7d"][..],
+            "would never end",
+        ),
+        (&["access"], "outlive"),
+        (&["commission"], "recovery key"),
+    ] {
+        let refused = answer(says(words), Some(line.clone())).await;
+        assert_eq!((refused.code, refused.out), (1, Vec::new()), "{words:?}");
+        assert!(refused.err.contains(why), "{}", refused.err);
+    }
+    let put = format!("put {} x\n", door.path("other.pub").display());
+    assert_eq!(door.sftp_with("other", &put).await.code, 0);
+    assert_eq!(fs::read(door.path("uploaded")).unwrap(), line);
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_the_certificate_that_opened_it() {
+    let door = Door::open().await;
+    let authority = FileKey::open(&door.path("ca.key"), "ca").unwrap();
+    let line = fs::read_to_string(door.path("other.pub")).unwrap();
+    // Long enough for a login on a busy machine; what is waited for is the end.
+    let began = SystemTime::now() - HOUR + Duration::from_secs(10);
+    let made = certify_operator(&authority, &line, None, (began, HOUR), [7; 32]);
+    fs::write(door.path("other-cert.pub"), made.unwrap() + "\n").unwrap();
+    let key = door.path("other");
+    let follow = door.ssh(&["-i", key.to_str().unwrap()], &["logs", "-f", "web"]);
+    let followed = tokio::time::timeout(HOUR / 60, answer(follow, None)).await;
+    let followed = followed.expect("the log is followed although the certificate has ended");
+    let out = String::from_utf8(followed.out).unwrap();
+    assert!(out.starts_with("one\n"), "it never began: {}", followed.err);
+    assert_eq!(followed.code, 255, "{}", followed.err);
+    assert!(!opens(&door).await, "after its end");
+}
+
 /// Whether ssh believes the door by these lines alone, when it calls it so.
 async fn is_believed(door: &Door, known: &str, alias: Option<&str>) -> bool {
     fs::write(door.path("known_hosts"), known).unwrap();

@@ -132,6 +132,10 @@ impl Door {
 
     /// OpenSSH's sftp, doing what a batch says.
     pub async fn sftp(&self, batch: &str) -> Answer {
+        self.sftp_with("key", batch).await
+    }
+
+    pub async fn sftp_with(&self, key: &str, batch: &str) -> Answer {
         let mut command = Command::new("sftp");
         command
             .args(["-F", "none", "-b", "-"])
@@ -147,7 +151,7 @@ impl Door {
                 self.path("known_hosts").display()
             ))
             .args(["-P", &self.address.port().to_string(), "-i"])
-            .arg(self.path("key"))
+            .arg(self.path(key))
             .arg("admin@127.0.0.1")
             .env_remove("SSH_AUTH_SOCK")
             .stdout(Stdio::piped())
