@@ -11,6 +11,9 @@ use crate::pcr::{Event, Value};
 pub const REGISTERS: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 12, 13];
 /// Begins what is signed, so that no other use of the key can be taken for it.
 const DOMAIN: &str = "umec-quote-1";
+/// Stands before the hash of a statement, which then has 33 bytes: a nonce has 32 at most, so nobody gets that signed by
+/// asking with a nonce alone. Every TPM takes 34 (`TPM2B_DATA`, the size of a `TPMT_HA` with SHA-256).
+const STATED: u8 = 1;
 
 /// Who a box is, as its TPM says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +54,7 @@ pub struct Evidence {
     pub after: Vec<Event>,
 }
 
-/// What the TPM is to sign beside the registers.
+/// What the TPM is to sign beside the registers: never the same with a statement as without.
 pub fn qualifying(nonce: &[u8], statement: Option<&str>) -> Vec<u8> {
     let Some(statement) = statement else {
         return nonce.to_vec();
@@ -62,7 +65,7 @@ pub fn qualifying(nonce: &[u8], statement: Option<&str>) -> Vec<u8> {
         &Value::of(nonce).0,
         &Value::of(statement.as_bytes()).0,
     ];
-    Value::of(&parts.concat()).0.to_vec()
+    [[STATED].as_slice(), &Value::of(&parts.concat()).0].concat()
 }
 
 /// The hash of registers as a quote has it: of their values, one after the other.

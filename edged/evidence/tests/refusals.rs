@@ -221,6 +221,20 @@ fn a_changed_statement_is_refused() {
 }
 
 #[test]
+fn a_quote_for_a_nonce_alone_is_none_of_a_statement() {
+    let tpm = Tpm::new();
+    let mut evidence = tpm.quote(&boot());
+    // Whoever may ask for a quote of a nonce alone takes as much as a nonce has of what the statement needs.
+    let needed = qualifying(NONCE, evidence.statement.as_deref());
+    for nonce in needed.windows(needed.len().min(32)) {
+        let attest = tpm.attest(&qualifying(nonce, None), &evidence.registers);
+        evidence.signature = tpm.sign(&attest).into();
+        evidence.attest = attest.into();
+        assert_eq!(Asker::of(&tpm).ask(&evidence), Err(Refusal::StaleNonce));
+    }
+}
+
+#[test]
 fn another_boxs_key_is_refused() {
     let (tpm, other) = (Tpm::new(), Tpm::new());
     let refusal = Asker::of(&tpm).ask(&other.quote(&boot()));
