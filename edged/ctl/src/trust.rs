@@ -2,6 +2,7 @@
 
 #![allow(clippy::doc_markdown)] // These texts are the help that people read.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use edged_evidence::pcr::Value;
 use edged_evidence::wire::WireError;
 use edged_evidence::{
     Activated, Credential, CredentialError, Evidence, Expectation, Identity, Public, Refusal,
-    Verdict, verify,
+    Verdict, printable, verify,
 };
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::de::DeserializeOwned;
@@ -148,12 +149,13 @@ impl TrustVerb {
                         (nonce, evidence)
                     }
                 };
-                let verdict = judge(destination, nonce.as_bytes(), &evidence, golden.as_ref())?;
+                let (verdict, known) =
+                    judge(destination, nonce.as_bytes(), &evidence, golden.as_ref())?;
                 let mut text = match output {
                     Output::Json => {
                         serde_json::to_string_pretty(&verdict).map_err(TrustError::Answer)?
                     }
-                    Output::Table => told(&verdict),
+                    Output::Table => told(&verdict, &known),
                 };
                 text.push('\n');
                 Ok(io::stdout().write_all(text.as_bytes())?)
@@ -191,7 +193,7 @@ async fn enrol(destination: &Destination, replace: bool) -> Result<(), CtlError>
         Some(_) if !replace => return Err(TrustError::OtherIdentity.into()),
         _ => Enrolled {
             identity,
-            machine: std::collections::BTreeMap::new(),
+            machine: BTreeMap::new(),
             seen: None,
         },
     };
@@ -214,12 +216,13 @@ async fn attest(destination: &Destination, nonce: &Nonce) -> Result<Evidence, Ct
     parse(&ask(destination, &words).await?)
 }
 
+/// What is proven, and what was known of the machine before.
 fn judge(
     destination: &Destination,
     nonce: &[u8],
     evidence: &Evidence,
     golden: Option<&Golden>,
-) -> Result<Verdict, CtlError> {
+) -> Result<(Verdict, BTreeMap<String, Value>), CtlError> {
     let mut enrolled = Enrolled::read(&destination.target)?.ok_or(TrustError::NotEnrolled)?;
     let key = Public::read(&enrolled.identity.key)
         .map_err(|error| TrustError::Key("enrolled attestation", error))?;
@@ -235,13 +238,14 @@ fn judge(
     )
     .map_err(TrustError::from)?;
     enrolled.seen = Some(verdict.clock);
+    let known = enrolled.machine.clone();
     enrolled.machine.extend(verdict.machine.clone());
     enrolled.write(&destination.target)?;
-    Ok(verdict)
+    Ok((verdict, known))
 }
 
 /// A verdict in words.
-fn told(verdict: &Verdict) -> String {
+fn told(verdict: &Verdict, known: &BTreeMap<String, Value>) -> String {
     let mut lines = vec![
         "ok       the TPM that was enrolled signed this for this question".to_owned(),
         format!(
@@ -252,9 +256,13 @@ fn told(verdict: &Verdict) -> String {
     if verdict.compared {
         lines.push("ok       every event of the boot is one that the build foretold".to_owned());
         let machine = verdict.machine.iter();
-        lines.extend(
-            machine.map(|(name, value)| format!("ok       {name}: as at the enrolment, {value}")),
-        );
+        lines.extend(machine.map(|(name, value)| {
+            if known.contains_key(name) {
+                format!("ok       {name}: as when it was first compared, {value}")
+            } else {
+                format!("new      {name}: first compared now, and remembered, {value}")
+            }
+        }));
     } else {
         lines.push(
             "off      what booted was not compared: give the build's golden.json with --golden"
@@ -262,7 +270,9 @@ fn told(verdict: &Verdict) -> String {
         );
     }
     let statement = verdict.statement.iter();
-    lines.extend(statement.map(|statement| format!("         the box says {statement}")));
+    lines.extend(
+        statement.map(|statement| format!("         the box says {}", printable(statement))),
+    );
     lines.join("\n")
 }
 
@@ -297,4 +307,46 @@ fn random() -> Result<Vec<u8>, TrustError> {
         .fill(&mut bytes)
         .map_err(|_| TrustError::Random)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use edged_evidence::attest::Clock;
+
+    use super::*;
+
+    fn verdict(statement: &str) -> Verdict {
+        Verdict {
+            clock: Clock {
+                resets: 1,
+                restarts: 0,
+                milliseconds: 1,
+            },
+            registers: BTreeMap::new(),
+            statement: Some(statement.to_owned()),
+            compared: true,
+            machine: BTreeMap::from([("1 DTB DATA".to_owned(), Value::of(b"tree"))]),
+        }
+    }
+
+    #[test]
+    fn what_was_never_compared_is_said_to_be_new() {
+        let verdict = verdict("{}");
+        let first = told(&verdict, &BTreeMap::new());
+        assert!(first.contains("new      1 DTB DATA: first"), "{first}");
+        let later = told(&verdict, &verdict.machine);
+        assert!(later.contains("ok       1 DTB DATA: as when"), "{later}");
+    }
+
+    #[test]
+    fn what_a_box_says_does_nothing_to_the_terminal() {
+        let text = told(
+            &verdict("\u{1b}[2J\nok       all is well"),
+            &BTreeMap::new(),
+        );
+        assert!(
+            text.ends_with(r"says \u{1b}[2J\nok       all is well"),
+            "{text}"
+        );
+    }
 }

@@ -18,6 +18,7 @@ pub mod log;
 pub mod pcr;
 pub mod policy;
 mod refusal;
+mod text;
 mod verify;
 pub mod wire;
 
@@ -26,4 +27,5 @@ pub use credential::{Activated, Credential, CredentialError};
 pub use evidence::{Evidence, Identity, REGISTERS, hash, qualifying};
 pub use key::{Public, Signature};
 pub use refusal::Refusal;
+pub use text::printable;
 pub use verify::{Expectation, Verdict, verify};

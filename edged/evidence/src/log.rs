@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::golden::Golden;
 use crate::pcr::{Event, Value, replay};
+use crate::text::printable;
 
 /// TPM 2.0's number of SHA-256.
 const SHA256: u16 = 0x000b;
@@ -85,7 +86,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The measurements of a log, each with the name of what was measured.
+/// The measurements of a log, each with the name of what was measured, as a terminal may have it.
 ///
 /// Events of the type `EV_NO_ACTION` only tell something and are in no register: they are left out. U-Boot 2025.01 as it
 /// comes extends PCR 0 with them nevertheless when it replays TF-A's log; ours is patched not to.
@@ -180,6 +181,7 @@ fn name(kind: u32, data: &[u8], applications: usize) -> String {
         _ => None,
     };
     known
+        .map(|name| printable(&name))
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| format!("event of type {kind:#x}"))
 }
@@ -383,6 +385,14 @@ mod tests {
         let events = events(&sample()).unwrap();
         let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
         assert_eq!(names, ["SECURE_RT_EL3", "db", ".linux", ".linux (content)"]);
+    }
+
+    #[test]
+    fn a_name_in_a_log_does_nothing_to_a_terminal() {
+        let mut log = header();
+        let name = "\u{1b}[1A\rok".as_bytes();
+        add(&mut log, 4, kind::ACTION, Value::default(), name);
+        assert_eq!(events(&log).unwrap()[0].name, r"\u{1b}[1A\rok");
     }
 
     #[test]

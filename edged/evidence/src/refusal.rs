@@ -1,6 +1,7 @@
 //! Why evidence proves nothing: one reason each.
 
 use crate::attest::{AttestError, Clock};
+use crate::golden::PHASED;
 use crate::log::{LogError, Unexplained};
 use crate::pcr::Value;
 use crate::wire::WireError;
@@ -67,6 +68,11 @@ pub enum Refusal {
     /// A log of another boot, or an edited one.
     #[error("{0}")]
     NotReplayed(#[from] Unexplained),
+    /// Events of another register than the phases have, told beside the log.
+    #[error(
+        "PCR {0} has events beside the firmware's log; after it the box measures its phases into PCR {PHASED} alone"
+    )]
+    NotAPhase(u8),
     /// More images than one.
     #[error("the firmware tried {0} images before one started: the first ones were not accepted")]
     OtherImages(usize),
@@ -82,15 +88,15 @@ pub enum Refusal {
         /// What was measured; nothing where the event is missing.
         found: Option<Value>,
     },
-    /// What only the machine knows is another than when the box was enrolled.
-    #[error("PCR {pcr}: {name} is {found}, and was {enrolled} when this box was enrolled")]
+    /// What only the machine knows is another than before.
+    #[error("PCR {pcr}: {name} is {found}, and was {before} when it was first compared")]
     MachineChanged {
         /// The register.
         pcr: u8,
         /// The event.
         name: String,
         /// What it was.
-        enrolled: Value,
+        before: Value,
         /// What it is.
         found: Value,
     },

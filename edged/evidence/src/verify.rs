@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attest::{Attest, Clock, Content};
 use crate::evidence::{Evidence, REGISTERS, hash, qualifying};
-use crate::golden::{CALLING, Golden};
+use crate::golden::{CALLING, Golden, PHASED};
 use crate::key::{Public, Signature};
 use crate::log::{Difference, differences, events, explains};
 use crate::pcr::{Event, Value};
@@ -21,7 +21,7 @@ pub struct Expectation<'a> {
     pub key: &'a Public,
     /// What its image's build foretold; nothing where it is not compared, as for a machine that measures nothing.
     pub golden: Option<&'a Golden>,
-    /// What only the machine knows, as it was at the enrolment: by event, `PCR name`.
+    /// What only the machine knows, as it was when it was first compared: by event, `PCR name`.
     pub machine: &'a BTreeMap<String, Value>,
     /// The latest clock that was seen.
     pub seen: Option<Clock>,
@@ -115,6 +115,10 @@ fn boot(evidence: &Evidence) -> Result<Option<Vec<Event>>, Refusal> {
         return Ok(None);
     };
     let events = events(log)?;
+    // The box itself measures its phases alone: what is elsewhere is the firmware's to tell, and is compared.
+    if let Some(strange) = evidence.after.iter().find(|event| event.pcr != PHASED) {
+        return Err(Refusal::NotAPhase(strange.pcr));
+    }
     explains(&events, &evidence.after, &evidence.registers)?;
     Ok(Some(events))
 }
@@ -150,11 +154,11 @@ fn compare(
     Ok(())
 }
 
-/// The events that the build could not foretell, compared with how they were at the enrolment.
+/// The events that the build could not foretell, compared with how they were at first.
 fn of_the_machine(
     golden: &Golden,
     events: &[Event],
-    enrolled: &BTreeMap<String, Value>,
+    known: &BTreeMap<String, Value>,
 ) -> Result<BTreeMap<String, Value>, Refusal> {
     let mut all = BTreeMap::new();
     for event in events {
@@ -170,12 +174,12 @@ fn of_the_machine(
             continue;
         }
         let name = format!("{} {}", event.pcr, event.name);
-        match enrolled.get(&name) {
+        match known.get(&name) {
             Some(before) if *before != event.digest => {
                 return Err(Refusal::MachineChanged {
                     pcr: event.pcr,
                     name: event.name.clone(),
-                    enrolled: *before,
+                    before: *before,
                     found: event.digest,
                 });
             }

@@ -393,6 +393,31 @@ fn a_phase_that_is_missing_is_noticed_in_the_register() {
 }
 
 #[test]
+fn an_event_beside_the_log_is_believed_in_the_register_of_the_phases_alone() {
+    let tpm = Tpm::new();
+    let mut evidence = tpm.quote(&boot());
+    // Kept out of the log, in which it would be compared, and in a register whose value nobody can foretell.
+    evidence
+        .after
+        .push(Event::of(1, "another device tree", b"of somebody"));
+    let all = replay(&[boot(), evidence.after.clone()].concat());
+    evidence.registers.insert(1, all[&1]);
+    tpm.again(&mut evidence);
+    let refusal = Asker::of(&tpm).ask(&evidence);
+    assert_eq!(refusal, Err(Refusal::NotAPhase(1)));
+    // Without a comparison it is no truer.
+    let asker = Asker::of(&tpm);
+    let plain = Expectation {
+        nonce: NONCE,
+        key: &asker.key,
+        golden: None,
+        machine: &asker.machine,
+        seen: None,
+    };
+    assert_eq!(verify(&evidence, &plain), Err(Refusal::NotAPhase(1)));
+}
+
+#[test]
 fn an_image_that_was_refused_before_is_told() {
     let tpm = Tpm::new();
     let mut twice = boot();
