@@ -20,7 +20,7 @@ use crate::target::Target;
 pub(crate) struct Enrolled {
     /// Who it is.
     pub(crate) identity: Identity,
-    /// What only the machine knows of its boot, as it was seen first.
+    /// What only the machine knows of its boot, as it was when it was first compared.
     #[serde(default)]
     pub(crate) machine: BTreeMap<String, Value>,
     /// The latest clock of its TPM.

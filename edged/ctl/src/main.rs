@@ -83,7 +83,8 @@ fn run(args: Args) -> Result<u8, CtlError> {
     match done {
         // The box answered, and its answer is not good enough, or it said itself why there is none.
         Err(error @ (CtlError::Trust(_) | CtlError::Update(_))) => {
-            eprintln!("error: {error}");
+            // It may hold the box's words.
+            eprintln!("error: {}", edged_evidence::printable(&error.to_string()));
             Ok(FAILED)
         }
         Err(CtlError::Failed(code)) => Ok(code),

@@ -41,13 +41,18 @@ pub(crate) async fn perform(destination: &Destination, words: Vec<String>) -> Re
     carry(destination, words, out, err).await
 }
 
-/// What a verb answers; its complaints go to standard error.
+/// What a verb answers; its complaints go to standard error once it has ended, with nothing in them that a terminal
+/// obeys: whoever asks so does not believe the box yet.
 pub(crate) async fn ask(
     destination: &Destination,
     words: Vec<String>,
 ) -> Result<Vec<u8>, CtlError> {
-    let mut out = Vec::new();
-    match carry(destination, words, &mut out, tokio::io::stderr()).await? {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = carry(destination, words, &mut out, &mut err).await;
+    for line in String::from_utf8_lossy(&err).lines() {
+        eprintln!("{}", edged_evidence::printable(line));
+    }
+    match code? {
         0 => Ok(out),
         code => Err(CtlError::Failed(code)),
     }
