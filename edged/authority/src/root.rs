@@ -9,6 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
 use time::macros::datetime;
+use x509_cert::der::asn1::Utf8StringRef;
 use x509_cert::der::{Decode as _, Encode as _};
 
 use crate::leaf::{self, serial};
@@ -74,9 +75,10 @@ impl Authority {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(error)),
         };
+        // With its tag and length: one name may end with another.
         let name = common_name(site);
-        let ours =
-            |root: &CertificateDer<'_>| holds(root, &key.public()) && holds(root, name.as_bytes());
+        let name = Utf8StringRef::new(&name)?.to_der()?;
+        let ours = |root: &CertificateDer<'_>| holds(root, &key.public()) && holds(root, &name);
         let root = if let Some(root) = kept.filter(ours) {
             root
         } else {

@@ -205,6 +205,11 @@ fn the_root_stays_and_another_key_or_site_has_another() {
     assert_ne!(moved.root(), &first);
     let other = Authority::open(folder.path(), "pole-7", key(&folder, "other.key")).unwrap();
     assert_ne!(other.root(), moved.root());
+    // One site's name may end with another's.
+    let suffix = Authority::open(folder.path(), "7", key(&folder, "other.key")).unwrap();
+    assert_ne!(suffix.root(), other.root());
+    let longer = Authority::open(folder.path(), "pole-7", key(&folder, "other.key")).unwrap();
+    assert_ne!(longer.root(), suffix.root());
     let public = key(&folder, "tls.key").public();
     let leaf = other
         .issue(Purpose::Server, &names(), &public, SystemTime::now())
