@@ -22,11 +22,12 @@ pub struct Before {
 }
 
 impl Before {
-    /// Whether the box is as before; otherwise what is missing, in a few words.
+    /// Whether the box is as before; otherwise what is missing, in a few words. An application that is `wanted` no more
+    /// is not missed: what an operator stops or removes meanwhile is no fault of an image.
     ///
     /// # Errors
     /// The first thing that is missing.
-    pub fn is_met_by(&self, now: &Self) -> Result<(), String> {
+    pub fn is_met_by(&self, now: &Self, wanted: impl Fn(&str) -> bool) -> Result<(), String> {
         let lost = |before: &BTreeSet<String>, now: &BTreeSet<String>| {
             before.difference(now).next().cloned()
         };
@@ -39,7 +40,7 @@ impl Before {
         let mut away = self
             .ready
             .iter()
-            .filter(|(id, _)| !now.ready.contains_key(*id));
+            .filter(|(id, _)| wanted(id) && !now.ready.contains_key(*id));
         match (away.next(), away.count()) {
             (None, _) => Ok(()),
             (Some((_, name)), 0) => Err(format!("the application {name} is not ready")),
@@ -115,11 +116,11 @@ mod tests {
     fn what_was_there_has_to_be_there_and_more_is_no_harm() {
         let mut now = before();
         now.ready.insert("2".to_owned(), "new".to_owned());
-        assert_eq!(before().is_met_by(&now), Ok(()));
+        assert_eq!(before().is_met_by(&now, |_| true), Ok(()));
         let without = |change: fn(&mut Before)| {
             let mut now = before();
             change(&mut now);
-            before().is_met_by(&now).unwrap_err()
+            before().is_met_by(&now, |_| true).unwrap_err()
         };
         assert_eq!(
             without(|now| now.ready.clear()),
@@ -130,6 +131,18 @@ mod tests {
             without(|now| now.network.clear()),
             "the network has lost an IPv4 route"
         );
+    }
+
+    #[test]
+    fn an_application_that_is_wanted_no_more_is_not_missed() {
+        let mut before = before();
+        before.ready.insert("2".to_owned(), "mail".to_owned());
+        let mut now = before.clone();
+        now.ready.clear();
+        assert_eq!(before.is_met_by(&now, |_| false), Ok(()));
+        let missing = before.is_met_by(&now, |id| id == "2");
+        let why = "the application mail is not ready";
+        assert_eq!(missing, Err(why.to_owned()));
     }
 
     #[test]

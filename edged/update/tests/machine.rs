@@ -63,7 +63,10 @@ impl Machine {
             armed: false,
             trial: false,
             floor: Some(OLD),
-            state: State::Staged { update: update() },
+            state: State::Staged {
+                update: update(),
+                before: before(),
+            },
             staged: true,
             starts: Vec::new(),
             power: Vec::new(),
@@ -152,7 +155,6 @@ impl Machine {
                     trial: self.trial && booted == Slot::B,
                     floor: self.floor.map(Release::new),
                 },
-                picture: Before::default(),
                 health,
                 wish: self.wish,
                 written,
@@ -280,6 +282,14 @@ impl Machine {
         let floor = if content == Content::New { NEW } else { OLD };
         assert_eq!(self.floor, Some(floor), "{self:?}");
         assert!(self.armings <= ATTEMPTS, "{self:?}");
+    }
+}
+
+/// How a box was that had a broker.
+fn before() -> Before {
+    Before {
+        parts: ["broker".to_owned()].into(),
+        ..Before::default()
     }
 }
 
@@ -431,6 +441,30 @@ fn a_sick_image_is_kept_where_nothing_else_starts() {
         }
     );
     ended.is_whole();
+}
+
+#[test]
+fn how_the_box_was_when_the_bundle_came_is_what_every_trial_is_measured_by() {
+    for power in 0..40 {
+        let mut machine = Machine::staged();
+        machine.power = vec![power];
+        while machine.start().is_ok_and(|ended| !ended) {
+            let measured = machine.state.before();
+            assert!(measured.is_none_or(|it| *it == before()), "{machine:?}");
+        }
+        let measured = machine.state.before();
+        assert!(measured.is_none_or(|it| *it == before()), "{machine:?}");
+    }
+}
+
+#[test]
+fn a_record_that_does_not_say_yet_how_the_box_was_is_read() {
+    let record = r#"{"state": "staged", "update": {"release": 5, "version": "0.1.0", "from": 4}}"#;
+    let staged = State::Staged {
+        update: update(),
+        before: Before::default(),
+    };
+    assert_eq!(serde_json::from_str::<State>(record).unwrap(), staged);
 }
 
 #[test]

@@ -6,8 +6,6 @@ use std::path::Path;
 use edged_console::{ErrorKind, PlatformError};
 use edged_update::{Refusal, State};
 
-use super::keeper::Seen;
-
 /// What a machine says whose software comes another way.
 pub(super) const ELSEWHERE: &str =
     "there is nothing to update here: this machine did not boot an image of ours";
@@ -45,13 +43,9 @@ pub(super) fn under_way(state: &State) -> PlatformError {
         .with_hint("wait for its end, or give it up with `update rollback`")
 }
 
-pub(super) fn no_slots(seen: &Seen) -> PlatformError {
-    let why = seen.problem.as_deref().unwrap_or("it was not asked yet");
-    PlatformError::new(
-        ErrorKind::Unavailable,
-        format!("the boot partition cannot be looked at: {why}"),
-    )
-    .with_hint("try again in a moment")
+pub(super) fn no_slots(problem: Option<&str>) -> PlatformError {
+    let why = problem.unwrap_or("the boot partition was not looked at yet");
+    PlatformError::new(ErrorKind::Unavailable, why).with_hint("try again in a moment")
 }
 
 pub(super) fn file(path: &Path, error: &dyn Display) -> PlatformError {

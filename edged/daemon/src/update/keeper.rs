@@ -1,22 +1,23 @@
 //! The one task that owns the record: it sees, asks the machine, makes durable what it says, and carries it out.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use edged_console::{ErrorKind, PlatformError};
-use edged_model::{Goal, InstanceState};
 use edged_protocol::slot::{Command, Slots as Looked};
-use edged_update::{
-    Action, Before, BootId, Failure, Health, Record, Slot, State, Update, Watch, Wish, World, step,
-};
-use tokio::sync::{mpsc, oneshot, watch};
+use edged_update::{Action, BootId, Failure, Health, Record, State, Watch, Wish, World, step};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+pub(super) use self::ask::Ask;
+use self::ask::Reply;
 use super::slot::{self, SlotError, SlotLine};
-use super::{INCOMING, RECORD, STAGED, error, network};
-use crate::snapshot::{Reader, Snapshot};
+use super::{INCOMING, RECORD, STAGED, error, picture};
+use crate::snapshot::Reader;
+
+mod ask;
 
 /// Pauses before umec-slot is asked again where it was away: it is started by its socket, which systemd holds.
 const AGAIN: [Duration; 4] = [
@@ -25,25 +26,13 @@ const AGAIN: [Duration; 4] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
 ];
+/// What was refused is tried again after a while: a TPM or a medium may have been busy, and nobody may come by to start
+/// the box anew. Each pause is twice the one before, as a try may write a whole image to flash that is wearing out.
+const FORGETS: Duration = Duration::from_secs(60);
+/// Longest of those pauses.
+const FORGETS_AT_LAST: Duration = Duration::from_secs(60 * 60);
 /// Shortest pause between two looks at a box on trial in which nothing happens.
 const LOOK: Duration = Duration::from_secs(1);
-
-type Reply = oneshot::Sender<Result<(), PlatformError>>;
-
-/// What the keeper is asked.
-#[derive(Debug)]
-pub(super) enum Ask {
-    /// Go on with a verified bundle, which becomes the staged one.
-    Install {
-        update: Update,
-        incoming: PathBuf,
-        staged: PathBuf,
-        /// Told when it is written, or why not.
-        reply: Reply,
-    },
-    /// An operator's wish about what is under way.
-    Wish { wish: Wish, reply: Reply },
-}
 
 /// What everybody sees.
 #[derive(Debug, Clone, Default)]
@@ -82,6 +71,8 @@ pub struct Keeper {
     disarmed: bool,
     mirrored: bool,
     failed: Vec<Failure>,
+    /// When that is forgotten, and the pause until then.
+    forgets: (Instant, Duration),
     /// Who waits for the image to be written.
     installing: Option<Reply>,
     /// Who waits for a wish to be heard.
@@ -131,6 +122,7 @@ impl Keeper {
             disarmed: false,
             mirrored: false,
             failed: Vec::new(),
+            forgets: (Instant::now(), FORGETS),
             installing: None,
             wishing: None,
         };
@@ -163,11 +155,13 @@ impl Keeper {
     }
 
     fn world(&mut self) -> World {
-        let picture = picture(&self.reader.borrow_and_update());
+        let now = Arc::clone(&self.reader.borrow_and_update());
         let health = match self.state.before() {
             Some(before) => {
+                let wanted = |id: &str| picture::is_wanted(&now, id);
+                let found = before.is_met_by(&picture::of(&now), wanted);
                 let uptime = self.uptime();
-                self.watch.look(before.is_met_by(&picture), uptime)
+                self.watch.look(found, uptime)
             }
             None => Health::Missing("nothing is on trial".to_owned()),
         };
@@ -177,7 +171,6 @@ impl Keeper {
                 .map_or(0, |since| since.as_secs()),
             boot: self.boot.clone(),
             slots: slot::seen(&self.slots),
-            picture,
             health,
             wish: self.wish,
             written: self.written,
@@ -247,23 +240,32 @@ impl Keeper {
         self.seen.send_modify(|seen| seen.problem = Some(why));
     }
 
-    /// How the slots stand, however long that takes.
+    /// How the slots stand, however long that takes. Who asks for something meanwhile hears why it is not done.
     async fn look(&mut self) {
         let mut pauses = AGAIN.into_iter();
-        loop {
-            match self.line.look().await {
-                Ok(slots) => {
-                    self.slots = slots;
-                    return;
-                }
-                Err(SlotError::Refused(why) | SlotError::Away(why)) => {
-                    tracing::warn!("the boot partition cannot be looked at: {why}");
-                    self.problem(format!("the boot partition cannot be looked at: {why}"));
+        while let Err(why) = self.look_once().await {
+            tracing::warn!("{why}");
+            self.problem(why.clone());
+            let [.., longest] = AGAIN;
+            let pause = tokio::time::sleep(pauses.next().unwrap_or(longest));
+            tokio::pin!(pause);
+            loop {
+                tokio::select! {
+                    () = &mut pause => break,
+                    Some(ask) = self.asked.recv() => ask.refuse(error::no_slots(Some(&why))),
                 }
             }
-            let [.., longest] = AGAIN;
-            tokio::time::sleep(pauses.next().unwrap_or(longest)).await;
         }
+    }
+
+    async fn look_once(&mut self) -> Result<(), String> {
+        match self.line.look().await {
+            Ok(slots) => self.slots = slots,
+            Err(SlotError::Refused(why) | SlotError::Away(why)) => {
+                return Err(format!("the boot partition cannot be looked at: {why}"));
+            }
+        }
+        Ok(())
     }
 
     async fn perform(&mut self, action: Action) {
@@ -282,6 +284,7 @@ impl Keeper {
                 self.remove_files();
                 (self.written, self.disarmed, self.wish) = (false, false, None);
                 self.failed.clear();
+                self.forgets.1 = FORGETS;
                 return;
             }
             Action::Wait => return,
@@ -296,10 +299,15 @@ impl Keeper {
             },
             Err(why) => {
                 tracing::error!(?action, "update: {why}");
-                self.failed.push(Failure { action, why });
+                self.fail(action, why);
             }
         }
         self.look().await;
+    }
+
+    fn fail(&mut self, action: Action, why: String) {
+        self.forgets.0 = Instant::now() + self.forgets.1;
+        self.failed.push(Failure { action, why });
     }
 
     /// Where umec-slot is away it is asked again a few times: every command may be given twice.
@@ -319,10 +327,10 @@ impl Keeper {
         let action = Action::Restart;
         match std::fs::write(self.requests.join("reboot"), "") {
             Ok(()) => std::future::pending().await,
-            Err(error) => self.failed.push(Failure {
-                action,
-                why: format!("the box cannot be asked to start anew: {error}"),
-            }),
+            Err(error) => {
+                let why = format!("the box cannot be asked to start anew: {error}");
+                self.fail(action, why);
+            }
         }
     }
 
@@ -334,83 +342,14 @@ impl Keeper {
             asked = self.asked.recv() => asked,
             _ = self.reader.changed(), if trying => None,
             () = tokio::time::sleep(pause), if trying => None,
+            () = tokio::time::sleep_until(self.forgets.0), if !self.failed.is_empty() => {
+                self.failed.clear();
+                self.forgets.1 = self.forgets.1.saturating_mul(2).min(FORGETS_AT_LAST);
+                None
+            }
         };
         if let Some(ask) = asked {
             self.hear(ask).await;
-        }
-    }
-
-    async fn hear(&mut self, ask: Ask) {
-        match ask {
-            Ask::Install {
-                update,
-                incoming,
-                staged,
-                reply,
-            } => self.install(update, &incoming, &staged, reply).await,
-            Ask::Wish { wish, reply } => self.wish(wish, reply),
-        }
-    }
-
-    async fn install(&mut self, update: Update, incoming: &Path, staged: &Path, reply: Reply) {
-        let refuse = |why: PlatformError, reply: Reply| {
-            let _ = std::fs::remove_file(incoming);
-            let _ = reply.send(Err(why));
-        };
-        if !matches!(self.state, State::Idle { .. }) {
-            return refuse(error::under_way(&self.state), reply);
-        }
-        self.look().await;
-        if slot::seen(&self.slots).running != Slot::A {
-            let why = "the box runs from its copy, as the image in slot A did not start";
-            let why = PlatformError::new(ErrorKind::Conflict, why).with_hint("reboot first");
-            return refuse(why, reply);
-        }
-        let renamed = std::fs::rename(incoming, staged)
-            .and_then(|()| std::fs::File::open(&self.folder)?.sync_all());
-        if let Err(error) = renamed {
-            return refuse(error::file(staged, &error), reply);
-        }
-        (self.written, self.mirrored, self.disarmed) = (false, false, false);
-        self.failed.clear();
-        self.installing = Some(reply);
-        while !self
-            .keep(State::Staged {
-                update: update.clone(),
-            })
-            .await
-        {}
-    }
-
-    fn wish(&mut self, wish: Wish, reply: Reply) {
-        let conflict = |why: &str| PlatformError::new(ErrorKind::Conflict, why);
-        let trial = slot::seen(&self.slots).running == Slot::B;
-        let refusal = match (wish, &self.state) {
-            (Wish::Confirm, State::Trying { .. }) if trial => match &self.world().health {
-                Health::Good | Health::Fresh => None,
-                Health::Missing(what) | Health::Overdue(what) => Some(
-                    conflict(&format!("the box does not do as well as before: {what}"))
-                        .with_hint("it is confirmed by itself once it does"),
-                ),
-            },
-            (Wish::Confirm, _) => Some(conflict("no trial is under way")),
-            (
-                Wish::RollBack,
-                State::Staged { .. } | State::Written { .. } | State::Trying { .. },
-            ) => None,
-            (Wish::RollBack, State::RollingBack { .. }) => {
-                Some(conflict("it is being rolled back already"))
-            }
-            (Wish::RollBack, State::Idle { .. } | State::Settling { .. }) => Some(
-                conflict("nothing is on trial, and what was confirmed is not taken back")
-                    .with_hint("install a release with a higher number"),
-            ),
-        };
-        if let Some(refusal) = refusal {
-            let _ = reply.send(Err(refusal));
-        } else {
-            self.wish = Some(wish);
-            self.wishing = Some(reply);
         }
     }
 
@@ -429,32 +368,5 @@ impl Keeper {
                 _ => {}
             }
         }
-    }
-}
-
-/// How the box is, as far as an update must leave it so.
-fn picture(now: &Snapshot) -> Before {
-    let ready = now.instances.values().filter(|status| {
-        status.instance.goal == Goal::Running && status.state == InstanceState::Ready
-    });
-    let parts = [
-        ("worker", now.worker.is_some()),
-        ("guardian", now.guardian.is_some()),
-        ("network policy", now.settled),
-        ("broker", now.broker.is_ok()),
-    ];
-    Before {
-        ready: ready
-            .map(|status| {
-                let instance = &status.instance;
-                (instance.id.to_string(), instance.spec.name.to_string())
-            })
-            .collect::<BTreeMap<_, _>>(),
-        parts: parts
-            .into_iter()
-            .filter(|(_, ok)| *ok)
-            .map(|(name, _)| name.to_owned())
-            .collect::<BTreeSet<_>>(),
-        network: network::seen(),
     }
 }

@@ -13,6 +13,7 @@ mod fetch;
 mod intake;
 mod keeper;
 mod network;
+mod picture;
 mod slot;
 mod stick;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use serde::Deserialize;
 use tokio::io::AsyncRead;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::snapshot::Reader;
 use keeper::{Ask, Keeper, Seen};
@@ -77,6 +79,9 @@ struct Parts {
     /// The oldest schema whose programs read this box's database.
     database: u32,
     seen: watch::Receiver<Seen>,
+    reader: Reader,
+    /// Until then what is not up yet is waited for: as long as a new release is.
+    comes_up_by: Instant,
     asks: mpsc::Sender<Ask>,
     /// Held by whoever takes a bundle.
     taking: Mutex<()>,
@@ -123,7 +128,7 @@ impl Updates {
         let boot =
             std::fs::read_to_string(BOOT_ID).map_err(|error| failed(Path::new(BOOT_ID), &error))?;
         let start = (BootId::new(boot.trim()), uptime());
-        let (keeper, seen) = Keeper::open(&folder, options, image, reader, start, asked)
+        let (keeper, seen) = Keeper::open(&folder, options, image, reader.clone(), start, asked)
             .map_err(|error| failed(&folder.join(RECORD), &error))?;
         let parts = Parts {
             options: options.clone(),
@@ -131,6 +136,8 @@ impl Updates {
             build,
             database,
             seen,
+            reader,
+            comes_up_by: Instant::now() + Duration::from_secs(options.trial),
             asks,
             taking: Mutex::new(()),
         };
@@ -184,6 +191,7 @@ impl Updates {
                 let parts = self.here()?;
                 let _alone = parts.taking.try_lock().map_err(|_| error::busy())?;
                 let here = parts.judge(no_way_back).await?;
+                parts.up(progress).await;
                 let from = parts.folder.join(UPLOADED);
                 let incoming = parts.folder.join(INCOMING);
                 let manifest = intake::adopt(&from, &incoming, &here, progress).await?;
@@ -202,6 +210,7 @@ impl Updates {
         let parts = self.here()?;
         let _alone = parts.taking.try_lock().map_err(|_| error::busy())?;
         let here = parts.judge(no_way_back).await?;
+        parts.up(progress).await;
         // An upload that nobody installed makes room.
         let _ = std::fs::remove_file(parts.folder.join(UPLOADED));
         let incoming = parts.folder.join(INCOMING);
@@ -279,17 +288,32 @@ impl Parts {
         .await
     }
 
+    /// Until everything that is to run is up. A box that has just started is less than what an update has to leave: what
+    /// was taken for its measure then could be lost, and nobody would miss it. What is not up in time counts for nothing.
+    async fn up(&self, progress: &Progress) {
+        let mut reader = self.reader.clone();
+        let coming = picture::coming(&reader.borrow());
+        if let Some(what) = coming.filter(|_| Instant::now() < self.comes_up_by) {
+            progress.say(format!("waiting for {what}: edged has just started"));
+        }
+        let up = reader.wait_for(|now| picture::coming(now).is_none());
+        let _ = timeout_at(self.comes_up_by, up).await;
+    }
+
     /// What a bundle is judged by, or why none is taken now.
     async fn judge(&self, no_way_back: bool) -> Result<Here, PlatformError> {
         // A box that has just started looks at its slots first.
         let mut seen = self.seen.clone();
         let looked = seen.wait_for(|seen| seen.slots.is_some());
-        let _ = tokio::time::timeout(LOOKED, looked).await;
+        let _ = timeout(LOOKED, looked).await;
         let seen = self.seen.borrow().clone();
         let State::Idle { last } = &seen.state else {
             return Err(error::under_way(&seen.state));
         };
-        let slots = seen.slots.as_ref().ok_or_else(|| error::no_slots(&seen))?;
+        let slots = seen
+            .slots
+            .as_ref()
+            .ok_or_else(|| error::no_slots(seen.problem.as_deref()))?;
         let pem =
             |path: &Path| std::fs::read_to_string(path).map_err(|error| error::file(path, &error));
         let key = UpdateKey::from_pem(&pem(&self.options.key)?)

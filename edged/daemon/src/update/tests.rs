@@ -4,25 +4,21 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use edged_model::{AppInstance, Digest, Goal, InstanceState, LeaseNumber, PinnedImage, Rules};
+use edged_protocol::Secret;
 use edged_protocol::slot::{Command, Reply as Answer, Slot as Place, Slots as Looked};
-use edged_protocol::stick::Reply as StickReply;
 use edged_protocol::{Frame, Refusal, decode, encode};
 use edged_update::{BootId, Outcome, Release, State, Update, Wish};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
-use edged_console::{BundleSource, Progress};
-
-use super::Updates;
 use super::keeper::{Ask, Keeper, Seen};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{InstanceStatus, Snapshot};
 
-#[allow(dead_code)] // Some of it is for tests that are not here.
-#[path = "../../../update/tests/made/mod.rs"]
-mod made;
-use made::{Draft, KEYS};
+mod bundles;
 
 /// What is on the medium: a release in each slot.
 #[derive(Debug, Clone)]
@@ -37,6 +33,9 @@ struct Medium {
     release: u64,
     asked: Vec<Command>,
     refuse: Option<Command>,
+    /// What is done and not answered before the gate is opened.
+    hold: Option<Command>,
+    gate: Arc<Semaphore>,
 }
 
 impl Medium {
@@ -126,6 +125,8 @@ impl Machine {
                 release: 4,
                 asked: Vec::new(),
                 refuse: None,
+                hold: None,
+                gate: Arc::new(Semaphore::new(0)),
             })),
         }
     }
@@ -136,6 +137,17 @@ impl Machine {
 
     fn medium(&self) -> std::sync::MutexGuard<'_, Medium> {
         self.medium.lock().unwrap()
+    }
+
+    /// Until umec-slot is asked for something.
+    async fn is_asked(&self, command: &Command) {
+        let asked = async {
+            while !self.medium().asked.contains(command) {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let asked = timeout(Duration::from_secs(600), asked).await;
+        asked.expect("umec-slot is not asked for it");
     }
 
     fn start(&mut self) -> Running {
@@ -183,7 +195,15 @@ async fn serve(listener: UnixListener, medium: Arc<Mutex<Medium>>) {
         let mut lines = BufReader::new(read).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             let frame: Frame<Command> = decode(line.as_bytes()).unwrap();
-            let message = medium.lock().unwrap().answer(&frame.message);
+            let (message, gate) = {
+                let mut medium = medium.lock().unwrap();
+                let held = medium.hold.as_ref() == Some(&frame.message);
+                let gate = held.then(|| Arc::clone(&medium.gate));
+                (medium.answer(&frame.message), gate)
+            };
+            if let Some(gate) = gate {
+                gate.acquire().await.unwrap().forget();
+            }
             let id = frame.id;
             let answer = encode(&Frame { message, id }).unwrap();
             let _ = write.write_all(&answer).await;
@@ -241,6 +261,45 @@ impl Running {
         self.keeper.abort();
         self.slot.abort();
     }
+}
+
+/// A box in which everything works, with these applications.
+fn up(apps: impl IntoIterator<Item = (&'static str, Goal, InstanceState)>) -> Arc<Snapshot> {
+    let status = |(name, goal, state): (&str, Goal, InstanceState)| {
+        let spec = serde_json::json!({"name": name, "image": "r.io/a:1"});
+        let instance = AppInstance {
+            id: name.parse().unwrap(),
+            spec: serde_json::from_value(spec).unwrap(),
+            image: PinnedImage {
+                manifest: Digest::from_sha256([0; 32]),
+                layers: vec![],
+            },
+            goal,
+            lease: LeaseNumber::lowest_free(&std::collections::BTreeSet::new(), 9).unwrap(),
+            rules: Rules::default(),
+            created: 0,
+        };
+        let status = InstanceStatus {
+            instance: Arc::new(instance),
+            credentials: edged_store::Credentials {
+                mqtt_password: Secret::new("x"),
+                client_secret: Secret::new("x"),
+            },
+            state,
+            container: edged_model::ContainerState::Absent,
+            restarts: 0,
+            last_exit: None,
+        };
+        (name.parse().unwrap(), status)
+    };
+    Arc::new(Snapshot {
+        instances: apps.into_iter().map(status).collect(),
+        services: vec![],
+        worker: Some(edged_protocol::worker::CgroupLayout::V2),
+        guardian: Some(edged_protocol::guardian::Abilities::default()),
+        settled: true,
+        broker: Ok(()),
+    })
 }
 
 fn outcome(seen: &Seen) -> Option<&Outcome> {
@@ -360,6 +419,122 @@ async fn an_operator_rolls_a_trial_back_and_confirms_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_power_cut_in_the_writing_leaves_what_the_trial_is_measured_by() {
+    let mut machine = Machine::new();
+    let mut running = machine.start();
+    let web = ("web", Goal::Running, InstanceState::Ready);
+    running.snapshot.send_replace(up([web]));
+    machine.medium().hold = Some(Command::Write {});
+    let written = timeout(Duration::from_secs(1), running.install(&machine)).await;
+    assert!(written.is_err(), "it was not held");
+    running.end();
+
+    machine.medium().hold = None;
+    let mut running = machine.start();
+    let seen = running.until(|seen| seen.state.before().is_some()).await;
+    let before = seen.state.before().unwrap();
+    assert!(before.ready.contains_key("web"), "{before:?}");
+    assert!(before.parts.contains("broker"), "{before:?}");
+    running.end();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_is_stopped_in_the_trial_is_not_missed() {
+    let mut machine = Machine::new();
+    let mut running = machine.start();
+    let app = |name, state| (name, Goal::Running, state);
+    let both = ["web", "mail"].map(|name| app(name, InstanceState::Ready));
+    running.snapshot.send_replace(up(both));
+    running.install(&machine).await.unwrap();
+    running.restarts(&machine).await;
+
+    let mut running = machine.start();
+    let stopped = ("web", Goal::Stopped, InstanceState::Stopped);
+    let mail = |state| up([stopped.clone(), app("mail", state)]);
+    running.snapshot.send_replace(mail(InstanceState::Starting));
+    let missing = "the application mail is not ready";
+    let is_missing = |seen: &Seen| seen.health.as_deref() == Some(missing);
+    running.until(is_missing).await;
+    running.snapshot.send_replace(mail(InstanceState::Ready));
+    let seen = running.until(|seen| outcome(seen).is_some()).await;
+    assert_eq!(outcome(&seen), Some(&Outcome::Confirmed));
+    running.end();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_comes_after_the_exchange_is_refused() {
+    let mut machine = Machine::new();
+    let mut running = machine.start();
+    running.install(&machine).await.unwrap();
+    running.restarts(&machine).await;
+
+    machine.medium().hold = Some(Command::Exchange {});
+    let mut running = machine.start();
+    machine.is_asked(&Command::Exchange {}).await;
+    let opens = async { machine.medium().gate.add_permits(1) };
+    let (refusal, ()) = tokio::join!(running.wish(Wish::RollBack), opens);
+    let refusal = refusal.unwrap_err();
+    assert!(refusal.contains("is not taken back"), "{refusal}");
+    let seen = running.until(|seen| outcome(seen).is_some()).await;
+    assert_eq!(outcome(&seen), Some(&Outcome::Confirmed));
+    running.end();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_while_it_settles_is_tried_again_after_ever_longer_pauses() {
+    let mut machine = Machine::new();
+    let mut running = machine.start();
+    running.install(&machine).await.unwrap();
+    running.restarts(&machine).await;
+
+    machine.medium().refuse = Some(Command::Raise {});
+    let mut running = machine.start();
+    running.until(|seen| seen.problem.is_some()).await;
+    sleep(Duration::from_secs(600)).await;
+    let asked = machine.medium().asked.clone();
+    let raises = asked.iter().filter(|it| **it == Command::Raise {}).count();
+    // After one minute, two and four more.
+    assert_eq!(raises, 4, "{asked:?}");
+    machine.medium().refuse = None;
+    let seen = running.until(|seen| outcome(seen).is_some()).await;
+    assert_eq!(outcome(&seen), Some(&Outcome::Confirmed));
+    running.end();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_wishes_while_umec_slot_cannot_look_is_told_so() {
+    let mut machine = Machine::new();
+    machine.medium().refuse = Some(Command::Look {});
+    let mut running = machine.start();
+    for wish in [Wish::RollBack, Wish::Confirm] {
+        let answer = timeout(Duration::from_secs(60), running.wish(wish)).await;
+        let refusal = answer.expect("it hangs").unwrap_err();
+        assert!(refusal.contains("cannot be looked at"), "{refusal}");
+    }
+    machine.medium().refuse = None;
+    running.until(|seen| seen.slots.is_some()).await;
+    running.end();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_of_somebody_who_has_gone_is_not_granted() {
+    let mut machine = Machine::new();
+    machine.medium().hold = Some(Command::Write {});
+    let mut running = machine.start();
+    let asks = running.asks.clone();
+    let gone = async {
+        machine.is_asked(&Command::Write {}).await;
+        let (reply, _) = oneshot::channel();
+        let wish = Wish::RollBack;
+        asks.send(Ask::Wish { wish, reply }).await.unwrap();
+        machine.medium().gate.add_permits(1);
+    };
+    let (installed, ()) = tokio::join!(running.install(&machine), gone);
+    installed.unwrap();
+    running.restarts(&machine).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_umec_slot_refuses_is_what_install_says() {
     let mut machine = Machine::new();
     machine.medium().refuse = Some(Command::Write {});
@@ -369,183 +544,4 @@ async fn what_umec_slot_refuses_is_what_install_says() {
     let seen = running.until(|seen| outcome(seen).is_some()).await;
     assert!(matches!(outcome(&seen), Some(Outcome::RolledBack { .. })));
     running.end();
-}
-
-/// Updates as edged has them, over an umec-slot in memory.
-async fn updates(machine: &Machine, database: u32) -> Updates {
-    use base64::Engine as _;
-    let path = |name: &str| machine.path().join(name);
-    let socket = path("slot.sock");
-    tokio::spawn(serve(
-        UnixListener::bind(&socket).unwrap(),
-        Arc::clone(&machine.medium),
-    ));
-    let build = r#"{"version": "0.1.0", "board": "qemu-aarch64", "release": 4}"#;
-    std::fs::write(path("build.json"), build).unwrap();
-    let key = base64::engine::general_purpose::STANDARD.encode(KEYS[0].public.der());
-    let pem = format!("-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n");
-    std::fs::write(path("update.pem"), pem).unwrap();
-    std::fs::write(path("policy.pem"), made::POLICY_KEY).unwrap();
-    let folder = machine.path().display();
-    let text = format!(
-        "version = 1\n[node]\nstate = \"{folder}\"\nrun = \"{folder}\"\n\
-         [update]\nkey = \"{folder}/update.pem\"\nslot = \"{folder}/slot.sock\"\n\
-         stick = \"{folder}/stick.sock\"\npolicy_key = \"{folder}/policy.pem\"\n\
-         [image]\nbuild = \"{folder}/build.json\"\ncommissioners = \"/none\"\nrequests = \"{folder}/requests\"\n\
-         event_log = \"/none\"\nregisters = \"/none\"\n"
-    );
-    std::fs::write(path("edged.toml"), text).unwrap();
-    let config = edged_config::Config::read(&path("edged.toml")).unwrap();
-    let (_, reader) = watch::channel(Arc::new(Snapshot::default()));
-    let mut background = tokio::task::JoinSet::new();
-    let updates = Updates::start(&config, &reader, database, &mut background);
-    background.detach_all();
-    let mut seen = updates.0.as_ref().unwrap().seen.clone();
-    seen.wait_for(|seen| seen.slots.is_some()).await.unwrap();
-    updates
-}
-
-async fn install(updates: &Updates, bundle: &[u8]) -> Result<String, String> {
-    let (progress, _steps) = Progress::channel();
-    let installed = updates.install(BundleSource::Input, false, bundle, &progress);
-    let view = installed.await.map_err(|error| error.to_string())?;
-    Ok(view.state)
-}
-
-#[tokio::test]
-async fn a_bad_bundle_is_refused_before_umec_slot_is_asked_for_anything() {
-    let machine = Machine::new();
-    let updates = updates(&machine, edged_store::SCHEMA_READS).await;
-    let (head, good) = Draft::new().bytes();
-    let mut flipped = good.clone();
-    *flipped.last_mut().unwrap() ^= 1;
-    let mut foreign = Draft::new();
-    foreign.signer = &KEYS[1];
-    let older = Draft::new()
-        .image(made::image_of("qemu-aarch64", 3))
-        .change(|manifest| manifest.release = Release::new(3));
-    let other = Draft::new().change(|manifest| manifest.board = "rpi4".to_owned());
-    let schema = edged_update::Schema {
-        writes: 99,
-        reads: 99,
-    };
-    let no_way_back = Draft::new().change(|manifest| manifest.schema = schema);
-    for (bundle, why) in [
-        (flipped, "is damaged"),
-        (good[..good.len() - 1].to_vec(), "cut off"),
-        (good[..head - 1].to_vec(), "cut off"),
-        (foreign.bytes().1, "signature is wrong"),
-        (older.bytes().1, "only a newer one is taken"),
-        (other.bytes().1, "for the board rpi4"),
-        (no_way_back.bytes().1, "--no-way-back"),
-        (b"no bundle at all".to_vec(), "this is no update bundle"),
-    ] {
-        let refusal = install(&updates, &bundle).await.unwrap_err();
-        assert!(refusal.contains(why), "{why}: {refusal}");
-        let left = std::fs::read_dir(machine.path().join("edged/update")).unwrap();
-        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(left, ["state"], "{why}");
-    }
-    assert_eq!(machine.medium().asked, []);
-
-    assert!(install(&updates, &good).await.is_ok());
-    assert_eq!(machine.medium().asked.first(), Some(&Command::Write {}));
-    let staged = std::fs::read(machine.path().join("edged/update/staged")).unwrap();
-    assert!(staged == good);
-    // One at a time.
-    let refusal = install(&updates, &good).await.unwrap_err();
-    assert!(refusal.contains("release 5 is under way"), "{refusal}");
-}
-
-#[tokio::test]
-async fn what_was_uploaded_is_taken_once() {
-    let machine = Machine::new();
-    let updates = updates(&machine, edged_store::SCHEMA_READS).await;
-    let take = async || {
-        let (progress, _steps) = Progress::channel();
-        let taken = updates.install(BundleSource::Uploaded, false, &[][..], &progress);
-        taken
-            .await
-            .map(|view| view.state)
-            .map_err(|error| error.to_string())
-    };
-    let refusal = take().await.unwrap_err();
-    assert!(refusal.contains("nothing was uploaded"), "{refusal}");
-    let uploaded = machine.path().join("edged/update/uploaded");
-    let (head, good) = Draft::new().bytes();
-    std::fs::write(&uploaded, &good[..head]).unwrap();
-    assert!(take().await.unwrap_err().contains("cut off"));
-    assert!(!uploaded.exists());
-    std::fs::write(&uploaded, &good).unwrap();
-    assert!(take().await.is_ok());
-    assert!(!uploaded.exists());
-}
-
-/// A umec-stick that says what it is given, to one who asks.
-fn says(machine: &Machine, message: StickReply, bytes: Vec<u8>) {
-    let path = machine.path().join("stick.sock");
-    let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(path).unwrap();
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let line = encode(&Frame { message, id: None }).unwrap();
-        stream.write_all(&line).await.unwrap();
-        // Whoever refuses the bundle reads no further.
-        let _ = stream.write_all(&bytes).await;
-    });
-}
-
-#[tokio::test]
-async fn what_is_on_a_stick_is_judged_as_what_comes_any_other_way() {
-    let machine = Machine::new();
-    let updates = updates(&machine, edged_store::SCHEMA_READS).await;
-    let take = async || {
-        let (progress, _steps) = Progress::channel();
-        let taken = updates.install(BundleSource::Stick, false, &[][..], &progress);
-        let taken = taken.await.map(|view| view.state);
-        taken.map_err(|error| error.to_string())
-    };
-    let bundle = |bytes: &[u8]| StickReply::Bundle {
-        name: "5.update".to_owned(),
-        size: u64::try_from(bytes.len()).unwrap(),
-    };
-    assert!(take().await.unwrap_err().contains("not to be reached"));
-    let refusal = Refusal {
-        sentence: "no stick is plugged in".to_owned(),
-        transient: false,
-    };
-    says(&machine, StickReply::Refused(refusal), Vec::new());
-    assert!(take().await.unwrap_err().contains("no stick is plugged in"));
-
-    let (_, good) = Draft::new().bytes();
-    let mut foreign = Draft::new();
-    foreign.signer = &KEYS[1];
-    let foreign = foreign.bytes().1;
-    says(&machine, bundle(&foreign), foreign.clone());
-    assert!(take().await.unwrap_err().contains("signature is wrong"));
-    says(&machine, bundle(&good), good[..good.len() - 1].to_vec());
-    let refusal = take().await.unwrap_err();
-    assert!(refusal.contains("was it pulled out?"), "{refusal}");
-    assert_eq!(machine.medium().asked, []);
-
-    says(&machine, bundle(&good), good.clone());
-    take().await.unwrap();
-    assert_eq!(machine.medium().asked.first(), Some(&Command::Write {}));
-}
-
-#[tokio::test]
-async fn an_address_is_fetched_by_https_alone() {
-    let machine = Machine::new();
-    let updates = updates(&machine, edged_store::SCHEMA_READS).await;
-    for (address, why) in [
-        ("http://127.0.0.1/5.update", "by https alone"),
-        ("https://a:b@127.0.0.1/5.update", "no place in it"),
-        ("https://127.0.0.1:1/5.update", "refused"),
-    ] {
-        let (progress, _steps) = Progress::channel();
-        let source = BundleSource::Address(address.to_owned());
-        let refusal = updates.install(source, false, &[][..], &progress).await;
-        let refusal = refusal.unwrap_err().to_string();
-        assert!(refusal.to_lowercase().contains(why), "{refusal}");
-    }
 }

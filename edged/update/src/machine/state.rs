@@ -26,6 +26,10 @@ pub enum State {
     Staged {
         /// Which.
         update: Update,
+        /// How the box was when it came: one that was cut off in the writing has just started, and is less. A record of
+        /// a release that did not keep it yet has nothing here.
+        #[serde(default)]
+        before: Before,
     },
     /// Slot B holds it; it will be tried.
     Written {
@@ -117,7 +121,7 @@ impl State {
     pub fn update(&self) -> Option<&Update> {
         match self {
             Self::Idle { .. } => None,
-            Self::Staged { update }
+            Self::Staged { update, .. }
             | Self::Written { update, .. }
             | Self::Trying { update, .. }
             | Self::RollingBack { update, .. }

@@ -14,13 +14,13 @@ pub fn step(state: &State, world: &World) -> (State, Action) {
     let new = |update: &Update| update.release == world.slots.release;
     match state {
         State::Idle { last } => idle(state, last.as_ref(), world),
-        State::Staged { update } => {
+        State::Staged { update, before } => {
             if let Some(why) = given_up(world, Action::Write) {
                 give_up(update, why, world)
             } else if world.slots.running == Slot::B {
                 give_up(update, "the image in A does not start any more", world)
             } else if world.written {
-                let (update, before) = (update.clone(), world.picture.clone());
+                let (update, before) = (update.clone(), before.clone());
                 (State::Written { update, before }, Action::Wait)
             } else {
                 stay(Action::Write)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Before, Release};
+use crate::Release;
 
 /// A place for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,8 +88,6 @@ pub struct World {
     pub boot: BootId,
     /// The slots.
     pub slots: Slots,
-    /// How the box is, for the one that is to be as good.
-    pub picture: Before,
     /// How it does, beside how it was.
     pub health: Health,
     /// What the operator wants.
