@@ -4,12 +4,14 @@ use std::fs::File;
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use edged_console::{PlatformError, Progress, Step};
 use edged_model::Bytes as Size;
 use edged_update::{Bundle, Here, Intake, Manifest};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::time::timeout;
 
 use super::error;
 
@@ -17,6 +19,11 @@ use super::error;
 pub(super) const CHUNK: usize = 64 << 10;
 /// Room that stays free: the database and the records of applications go on while a bundle is here.
 const SPARE: u64 = 16 << 20;
+
+/// Longest wait for the next piece. Whoever is silent for longer has gone without a word, as when a cable is pulled, and
+/// would hold the one place for ever; the slowest that comes back is a stick, which the kernel gives up after thirty
+/// seconds, more than once.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// Where bytes come from.
 pub(super) trait Source: Send {
@@ -52,7 +59,8 @@ pub(super) async fn take(
         sized: false,
     };
     loop {
-        let bytes = input.next().await;
+        let silent = |_| Err(format!("nothing came for {} seconds", SILENCE.as_secs()));
+        let bytes = timeout(SILENCE, input.next()).await.unwrap_or_else(silent);
         let bytes = bytes.map_err(|why| error::broke_off(&why))?;
         if bytes.is_empty() {
             break;

@@ -5,7 +5,7 @@
 //! [`intake`], verified while it comes, and nothing of the boot partition is touched by edged itself.
 //!
 //! The folder (`update` in edged's own): `state`, the record; `incoming`, a bundle that comes; `uploaded`, one that came
-//! by SFTP; `staged`, the verified one that umec-slot reads and verifies again.
+//! by SFTP (`uploaded.part` until all of it is there); `staged`, the verified one that umec-slot reads and verifies again.
 
 mod api;
 mod error;
@@ -42,6 +42,8 @@ const INCOMING: &str = "incoming";
 const STAGED: &str = "staged";
 /// What comes by SFTP.
 const UPLOADED: &str = "uploaded";
+/// What the door adds to that name until all of it has come.
+const PART: &str = "part";
 /// How long a bundle waits for that: umec-slot is started by systemd, and verifies nothing for it.
 const LOOKED: Duration = Duration::from_secs(20);
 /// The kernel's name of this start.
@@ -124,6 +126,8 @@ impl Updates {
             })?;
         let folder = config.node.updates();
         std::fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
+        // What an upload left that was cut off with edged: nobody may upload yet.
+        let _ = std::fs::remove_file(folder.join(UPLOADED).with_extension(PART));
         let (asks, asked) = mpsc::channel(ASKS);
         let boot =
             std::fs::read_to_string(BOOT_ID).map_err(|error| failed(Path::new(BOOT_ID), &error))?;

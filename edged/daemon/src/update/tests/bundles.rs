@@ -14,7 +14,7 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::super::Updates;
+use super::super::{Updates, intake};
 use super::{Machine, serve, up};
 use crate::snapshot::{Reader, Snapshot};
 
@@ -158,6 +158,44 @@ async fn what_was_uploaded_is_taken_once() {
     std::fs::write(&uploaded, &good).unwrap();
     assert!(take().await.is_ok());
     assert!(!uploaded.exists());
+}
+
+/// Somebody who has gone without a word.
+struct Silent;
+
+impl intake::Source for Silent {
+    async fn next(&mut self) -> Result<bytes::Bytes, String> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_is_silent_breaks_off_and_another_is_taken() {
+    let machine = Machine::new();
+    let updates = updates(&machine, edged_store::SCHEMA_READS).await;
+    let (progress, _steps) = Progress::channel();
+    let silent = updates.install_from(Silent, false, &progress);
+    let answer = timeout(Duration::from_secs(600), silent).await;
+    let refusal = answer.expect("it waits for ever").unwrap_err().to_string();
+    assert!(
+        refusal.contains("nothing came for 120 seconds"),
+        "{refusal}"
+    );
+    let (_, good) = Draft::new().bytes();
+    assert!(install(&updates, &good).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_the_power_cut_off_in_an_upload_is_gone_after_the_start() {
+    let machine = Machine::new();
+    let folder = machine.path().join("edged/update");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["uploaded", "uploaded.part"] {
+        std::fs::write(folder.join(name), "a bundle").unwrap();
+    }
+    updates(&machine, edged_store::SCHEMA_READS).await;
+    assert!(folder.join("uploaded").exists());
+    assert!(!folder.join("uploaded.part").exists());
 }
 
 /// A umec-stick that says what it is given, to one who asks.
