@@ -607,6 +607,14 @@ fn a_damaged_policy_takes_nothing_until_an_operator_sets_one() {
         std::fs::write(&path, text).unwrap();
         let trust = ImageTrust::open(&path, Policy::open()).unwrap();
         assert_eq!(trust.policy().0, Policy::closed(), "{text}");
+        // A key alone opens nothing, and neither does the next start; what was there is kept.
+        let (name, key) = ("team".parse().unwrap(), Team::new().signer.public());
+        trust.add_key(name, &key, Validity::default()).unwrap();
+        let trust = ImageTrust::open(&path, Policy::open()).unwrap();
+        assert_eq!(trust.policy().0, Policy::closed(), "{text}");
+        assert_eq!(trust.keys().len(), 1, "{text}");
+        let aside = std::fs::read_to_string(folder.path().join("policy.unread")).unwrap();
+        assert_eq!(aside, text);
         trust.set_policy(Policy::signed()).unwrap();
         let again = ImageTrust::open(&path, Policy::open()).unwrap();
         assert_eq!(again.policy(), (Policy::signed(), true), "{text}");

@@ -173,6 +173,14 @@ pub struct Record {
 }
 
 impl Record {
+    /// Where a file says nothing: takes nothing, also once it is written, until somebody sets a policy.
+    pub fn closed() -> Self {
+        Self {
+            policy: Some(Policy::closed()),
+            ..Self::default()
+        }
+    }
+
     /// Reads the file.
     ///
     /// # Errors

@@ -53,7 +53,8 @@ impl ImageTrust {
     /// Reads the file, if it is there; `first` is in force as long as no policy is set. Blocks.
     ///
     /// A file that says nothing (damaged, or of a newer release after a rollback) must keep nobody out of his box: nothing
-    /// is taken then, until an operator adds the keys again and sets a policy.
+    /// is taken then, until an operator adds the keys again and sets a policy. The file stays where it is until then, for
+    /// the release that can read it, and beside it for good.
     ///
     /// # Errors
     /// The disk's.
@@ -64,13 +65,13 @@ impl ImageTrust {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Record::default()),
             Err(error) => return Err(ImageError::file("read", path)(error)),
         };
-        let (record, first) = match record {
-            Ok(record) => (record, first),
-            Err(error) => {
-                tracing::error!(path = %path.display(), %error, "no image is taken");
-                (Record::default(), Policy::closed())
+        let record = record.unwrap_or_else(|error| {
+            tracing::error!(path = %path.display(), %error, "no image is taken");
+            if let Err(error) = keep_aside(path) {
+                tracing::error!(path = %path.display(), %error, "it cannot be kept aside");
             }
-        };
+            Record::closed()
+        });
         Ok(Self {
             inner: Arc::new(Inner {
                 path: Some(path.to_owned()),
@@ -204,6 +205,15 @@ impl ImageTrust {
             let old = edged_signature::Refusal::OldRelease { found, seen };
             Err(ImageError::refused(subject, old.into()))
         })
+    }
+}
+
+/// Gives a file that cannot be read a second name, under which it outlives its replacement.
+fn keep_aside(path: &Path) -> std::io::Result<()> {
+    let aside = path.with_extension("unread");
+    match std::fs::remove_file(&aside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::hard_link(path, aside),
     }
 }
 
