@@ -1,6 +1,7 @@
 //! Image references, `[registry/]repository[:tag][@digest]` (distribution specification, "Pulling manifests").
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,10 @@ use crate::Digest;
 
 /// The registry that a reference without one means, as every container tool has it.
 const DEFAULT_REGISTRY: &str = "docker.io";
+/// Its other names: cosign writes the first, and the second is the one that answers.
+const DEFAULT_REGISTRY_TOO: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
+/// The port of HTTPS, which is meant where none is named.
+const HTTPS: u16 = 443;
 const DEFAULT_TAG: &str = "latest";
 /// Longest repository path that registries accept.
 const REPOSITORY_MAX: usize = 255;
@@ -45,7 +50,7 @@ pub struct ParseReferenceError {
 }
 
 impl ImageReference {
-    /// Host and optional port of the registry.
+    /// Host and optional port of the registry, as [`canonical_registry`] has them.
     pub fn registry(&self) -> &str {
         &self.registry
     }
@@ -96,18 +101,15 @@ impl FromStr for ImageReference {
         };
         // A first part with a dot, a colon or the word localhost is a registry; anything else is a path of the default one.
         let (registry, path) = match name.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => {
-                (first, rest)
-            }
+            Some((first, rest)) if is_host(first) || first.contains(':') => (first, rest),
             _ => (DEFAULT_REGISTRY, name),
         };
         let (repository, tag) = match path.split_once(':') {
             Some((repository, tag)) => (repository, Some(tag)),
             None => (path, None),
         };
-        if !is_registry(registry) {
-            return Err(fail("names a registry that is not HOST or HOST:PORT"));
-        }
+        let registry = canonical_registry(registry)
+            .ok_or_else(|| fail("names a registry that is not HOST or HOST:PORT"))?;
         if !is_repository(repository) {
             return Err(fail(
                 "needs a repository of lower-case letters, digits, '.', '_', '-' and '/'",
@@ -127,7 +129,7 @@ impl FromStr for ImageReference {
             .or(digest.is_none().then_some(DEFAULT_TAG))
             .map(|tag| ImageTag(tag.to_owned()));
         Ok(Self {
-            registry: registry.to_owned(),
+            registry,
             repository,
             tag,
             digest,
@@ -135,15 +137,46 @@ impl FromStr for ImageReference {
     }
 }
 
-fn is_registry(text: &str) -> bool {
-    let (host, port) = text
-        .split_once(':')
-        .map_or((text, None), |(host, port)| (host, Some(port)));
-    let host_ok = host.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && host
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
-    host_ok && port.is_none_or(|port| port.parse::<u16>().is_ok())
+/// The one spelling of a registry, so that no other gets around a rule about it: its host in small letters, and its port
+/// unless that is the one of HTTPS. Nothing where this is not `HOST` or `HOST:PORT`.
+pub fn canonical_registry(text: &str) -> Option<String> {
+    let (host, port) = match text.split_once(':') {
+        Some((host, port)) => (host, Some(port.parse::<u16>().ok()?)),
+        None => (text, None),
+    };
+    let host = host.to_ascii_lowercase();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    if !host.starts_with(|c: char| c.is_ascii_alphanumeric())
+        // The same host once more, for a resolver.
+        || host.ends_with('.')
+        || !host.chars().all(is_word)
+        || is_disguised(&host)
+    {
+        return None;
+    }
+    let is_default = DEFAULT_REGISTRY_TOO.contains(&host.as_str());
+    let host = if is_default {
+        DEFAULT_REGISTRY.to_owned()
+    } else {
+        host
+    };
+    match port {
+        // A word alone would be read as the beginning of a path.
+        Some(port) if port != HTTPS || !is_host(&host) => Some(format!("{host}:{port}")),
+        _ => Some(host),
+    }
+}
+
+/// Is a first part of a reference that has no port a registry all the same?
+fn is_host(text: &str) -> bool {
+    text.contains('.') || text == "localhost"
+}
+
+/// An address that is not written as four decimal numbers: `10.1` and `0xa.0.0.1` lead to `10.0.0.1` (URL standard, 3.5).
+fn is_disguised(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_number = last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && host.parse::<Ipv4Addr>().is_err()
 }
 
 fn is_repository(text: &str) -> bool {
@@ -208,6 +241,31 @@ mod tests {
     }
 
     #[test]
+    fn a_registry_has_one_spelling() {
+        for (given, full) in [
+            (
+                "Registry.Example/team/app",
+                "registry.example/team/app:latest",
+            ),
+            ("registry.example:443/app:1", "registry.example/app:1"),
+            ("registry.example:0443/app:1", "registry.example/app:1"),
+            (
+                "registry.example:05000/app:1",
+                "registry.example:5000/app:1",
+            ),
+            ("Depot:443/app:1", "depot:443/app:1"),
+            ("localhost:443/app:1", "localhost/app:1"),
+            ("index.docker.io/nginx:1", "docker.io/library/nginx:1"),
+            ("registry-1.docker.io:443/a/b:1", "docker.io/a/b:1"),
+            ("10.0.0.1:443/app:1", "10.0.0.1/app:1"),
+        ] {
+            let reference: ImageReference = given.parse().unwrap();
+            assert_eq!(reference.to_string(), full);
+            assert_eq!(full.parse(), Ok(reference));
+        }
+    }
+
+    #[test]
     fn a_digest_needs_no_tag_and_keeps_one() {
         let digest = Digest::from_sha256([1; 32]);
         let bare: ImageReference = format!("r.io/a@{digest}").parse().unwrap();
@@ -226,6 +284,12 @@ mod tests {
             "a:",
             "a:b c",
             "r.io:99999/a",
+            "r.io./a",
+            "r.io.:443/a",
+            "10.1/a",
+            "0xa.0.0.1/a",
+            "0xa000001:5000/a",
+            "010.0.0.1/a",
             "a@sha256:1",
             "http://r.io/a",
         ] {

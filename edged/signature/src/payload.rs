@@ -6,6 +6,7 @@ use edged_model::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::policy::canonical;
 use crate::{Refusal, strict};
 
 /// Longest payload that is read: cosign's has about 250 bytes, annotations included rarely a thousand.
@@ -82,7 +83,13 @@ impl Payload {
         &self.critical.image.digest
     }
 
-    /// The repository that it was signed for: `cosign` writes it without a tag, others with one.
+    /// The repository that it was signed for, as references spell it.
+    pub(crate) fn place(&self) -> String {
+        let text = self.repository();
+        canonical(text).unwrap_or_else(|| text.to_owned())
+    }
+
+    /// The same as it was written: `cosign` writes it without a tag, others with one.
     pub(crate) fn repository(&self) -> &str {
         let text = self.critical.identity.reference.as_str();
         let text = text.split_once('@').map_or(text, |(name, _)| name);
@@ -105,5 +112,26 @@ impl Payload {
     /// Its bytes, to be signed.
     pub(crate) fn bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_signed_for_a_registry_is_for_it_in_each_spelling() {
+        let digest = Digest::from_sha256([1; 32]);
+        for (written, place) in [
+            (
+                "Registry.Example:443/team/app:1",
+                "registry.example/team/app",
+            ),
+            ("index.docker.io/library/nginx", "docker.io/library/nginx"),
+            ("no registry/app", "no registry/app"),
+        ] {
+            let payload = Payload::new(written, &digest, BTreeMap::new());
+            assert_eq!(payload.place(), place);
+        }
     }
 }

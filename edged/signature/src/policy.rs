@@ -1,5 +1,6 @@
 //! What an image needs, by where it comes from.
 
+use edged_model::canonical_registry;
 use serde::{Deserialize, Serialize};
 
 use crate::{RecordError, strict};
@@ -56,6 +57,14 @@ pub struct Signatures {
     /// old image that was well signed is taken again when somebody moves a tag back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
+}
+
+/// A registry, or a part of it, as references have it; nothing where it begins with none.
+pub(crate) fn canonical(place: &str) -> Option<String> {
+    match place.split_once('/') {
+        Some((registry, path)) => Some(format!("{}/{path}", canonical_registry(registry)?)),
+        None => canonical_registry(place),
+    }
 }
 
 impl Policy {

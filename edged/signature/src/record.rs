@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::EVERY_KEY;
+use crate::policy::{EVERY_KEY, canonical};
 use crate::{KeyError, Policy, PublicKey, Release, Requirement, strict};
 
 /// Keys at once: a team a registry, and every one is tried.
@@ -235,23 +235,21 @@ impl Record {
         &self.keys
     }
 
-    /// Replaces the policy.
+    /// Replaces the policy; each prefix is kept as references spell it.
     ///
     /// # Errors
     /// It names a key that is not there, a prefix twice, or too much.
-    pub fn set_policy(&mut self, policy: Policy) -> Result<(), RecordError> {
+    pub fn set_policy(&mut self, mut policy: Policy) -> Result<(), RecordError> {
         if policy.rules.len() > RULES_MAX {
             return Err(RecordError::Full("there are more rules than 256,"));
         }
         let mut prefixes = std::collections::BTreeSet::new();
-        for rule in &policy.rules {
-            let prefix = rule.prefix.trim_end_matches('/');
-            if prefix.is_empty()
-                || !prefix.bytes().all(|byte| byte.is_ascii_graphic())
-                || !prefixes.insert(prefix)
-            {
-                return Err(RecordError::Prefix(rule.prefix.chars().take(80).collect()));
-            }
+        for rule in &mut policy.rules {
+            let prefix = canonical(rule.prefix.trim_end_matches('/'))
+                .filter(|prefix| prefix.bytes().all(|byte| byte.is_ascii_graphic()))
+                .filter(|prefix| prefixes.insert(prefix.clone()));
+            let wrong = || RecordError::Prefix(rule.prefix.chars().take(80).collect());
+            rule.prefix = prefix.ok_or_else(wrong)?;
         }
         for (place, requirement) in policy.all() {
             let Requirement::Signature(signatures) = requirement else {

@@ -137,7 +137,7 @@ impl Signatures {
             return Err((6, Refusal::OtherImage(payload.digest().clone())));
         }
         if let Some(repository) = subject.repository.filter(|_| self.identity)
-            && payload.repository() != repository
+            && payload.place() != repository
         {
             let found = payload.repository().chars().take(200).collect();
             return Err((7, Refusal::OtherRepository(found)));
@@ -163,11 +163,13 @@ impl Signatures {
             .release(name)
             .ok_or_else(|| (8, Refusal::NoRelease(name.clone())))?;
         // An archive has no repository of its own; what its signer wrote is signed.
-        let repository = subject.repository.unwrap_or_else(|| payload.repository());
-        match record.seen(repository) {
+        let repository = subject
+            .repository
+            .map_or_else(|| payload.place(), str::to_owned);
+        match record.seen(&repository) {
             Some(seen) if found < seen => Err((9, Refusal::OldRelease { found, seen })),
             _ => Ok(Some(Release {
-                repository: repository.to_owned(),
+                repository,
                 number: found,
             })),
         }

@@ -61,6 +61,26 @@ fn the_longest_prefix_of_whole_words_counts() {
 }
 
 #[test]
+fn a_prefix_is_kept_as_references_spell_it() {
+    let (mut record, _) = record();
+    for given in ["A.Example:443/team", "a.example/team/", "A.EXAMPLE/team"] {
+        record.set_policy(policy(given, Requirement::Deny)).unwrap();
+        let kept = &record.policy().unwrap().rules[0].prefix;
+        assert_eq!(kept, "a.example/team", "{given}");
+    }
+    let mut twice = policy("a.example", Requirement::Deny);
+    twice
+        .rules
+        .extend(policy("A.Example", Requirement::Allow).rules);
+    let twice = record.set_policy(twice);
+    assert!(matches!(twice, Err(RecordError::Prefix(_))), "{twice:?}");
+    for none in ["", "/", "a.example.", "a.example:x", "a.example/\u{e9}"] {
+        let refused = record.set_policy(policy(none, Requirement::Deny));
+        assert!(matches!(refused, Err(RecordError::Prefix(_))), "{none}");
+    }
+}
+
+#[test]
 fn a_record_is_read_back_as_it_was_written() {
     let (mut record, _) = record();
     record

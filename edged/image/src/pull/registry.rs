@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use edged_model::{Digest, ImageReference};
+use edged_model::{Digest, ImageReference, canonical_registry};
 use oci_client::Reference;
 use oci_client::errors::OciEnvelope;
 use reqwest::header::{
@@ -125,7 +125,8 @@ impl Registry {
         reference: &ImageReference,
     ) -> Result<Self, ImageError> {
         let name = reference.registry().to_owned();
-        let plain = config.insecure.contains(&name);
+        let is_this = |one: &str| canonical_registry(one).as_ref() == Some(&name);
+        let plain = config.insecure.iter().any(|one| is_this(one));
         // Redirects are followed to where the first request could have gone, and no further.
         let policy = redirect::Policy::custom(move |attempt| {
             if attempt.previous().len() > REDIRECTS_MAX {
@@ -154,7 +155,9 @@ impl Registry {
             .to_owned();
         let scheme = if plain { "http" } else { "https" };
         let base = format!("{scheme}://{host}/v2/{repository}");
-        let credential = config.credentials.get(&name).cloned();
+        let mut credentials = config.credentials.iter();
+        let credential = credentials.find(|(one, _)| is_this(one));
+        let credential = credential.map(|(_, credential)| credential.clone());
         Ok(Self {
             http,
             name,
