@@ -1,7 +1,8 @@
 //! `/api/v1/trust`: the keys that tokens are verified by, and what the box can prove to its own applications.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
@@ -20,7 +21,9 @@ use crate::{Application, Caller, Mec, Platform, Statement, Tokens};
 
 /// Longest question: a nonce has 64 digits at most.
 const QUESTION_MAX: usize = 1 << 10;
-/// Seconds after which an application may ask again: a TPM quotes in less.
+/// Time from one question of a caller to the next: a TPM quotes in less, and others ask it too.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The same, in an answer.
 const COME_BACK_S: u32 = 1;
 
 /// What anybody may ask.
@@ -34,7 +37,7 @@ pub(super) fn open(tokens: Arc<Tokens>) -> Router {
 pub(super) fn closed<P: Platform>(mec: Arc<Mec<P>>) -> Router {
     let asking = Arc::new(Asking {
         mec,
-        underway: Mutex::default(),
+        turns: Turns::default(),
     });
     Router::new()
         .route("/api/v1/trust/status", get(status::<P>))
@@ -44,20 +47,53 @@ pub(super) fn closed<P: Platform>(mec: Arc<Mec<P>>) -> Router {
 
 pub(super) struct Asking<P> {
     mec: Arc<Mec<P>>,
-    /// Who waits for an answer; nobody's name is an operator's.
-    underway: Mutex<BTreeSet<Option<InstanceId>>>,
+    turns: Turns,
+}
+
+/// Who asked last and when; nobody's name is an operator's. As many as ask within [`PAUSE`], for the others are forgotten.
+#[derive(Default)]
+struct Turns(Mutex<BTreeMap<Option<InstanceId>, Question>>);
+
+struct Question {
+    asked: Instant,
+    is_answered: bool,
+}
+
+impl Turns {
+    /// Nothing where this caller's question before is not answered, or was asked less than [`PAUSE`] ago.
+    fn take(&self, caller: Option<InstanceId>, now: Instant) -> Option<Turn<'_>> {
+        let mut all = self.lock();
+        all.retain(|_, one| !one.is_answered || now.saturating_duration_since(one.asked) < PAUSE);
+        if all.contains_key(&caller) {
+            return None;
+        }
+        let question = Question {
+            asked: now,
+            is_answered: false,
+        };
+        all.insert(caller.clone(), question);
+        Some(Turn {
+            turns: self,
+            caller,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Option<InstanceId>, Question>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The only question of a caller, until it is dropped.
 struct Turn<'a> {
-    underway: &'a Mutex<BTreeSet<Option<InstanceId>>>,
+    turns: &'a Turns,
     caller: Option<InstanceId>,
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut underway = self.underway.lock().unwrap_or_else(PoisonError::into_inner);
-        underway.remove(&self.caller);
+        if let Some(question) = self.turns.lock().get_mut(&self.caller) {
+            question.is_answered = true;
+        }
     }
 }
 
@@ -101,7 +137,7 @@ async fn keys(State(tokens): State<Arc<Tokens>>) -> Json<Value> {
         (status = 403, description = "The token of an application that runs elsewhere.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 409, description = "The box has no TPM.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 413, description = "Longer than any question.", body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 429, description = "This caller's question before is not answered yet.", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 429, description = "This caller's question before is not answered yet, or not a second old.", body = ProblemDetails, content_type = "application/problem+json"),
         (status = 503, description = "The TPM has too many questions before this one.", body = ProblemDetails, content_type = "application/problem+json")))]
 async fn quote<P: Platform>(
     State(asking): State<Arc<Asking<P>>>,
@@ -111,21 +147,13 @@ async fn quote<P: Platform>(
     let application = application(&asking.mec, &caller)?;
     let nonce = nonce(body).await?;
     let caller = caller.instance().cloned();
-    let is_free = asking
-        .underway
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(caller.clone());
-    if !is_free {
-        return Err(Problem::too_many_requests(
-            "the box is answering this caller already; wait for that",
+    let turn = asking.turns.take(caller, Instant::now());
+    let _turn = turn.ok_or_else(|| {
+        Problem::too_many_requests(
+            "this caller's question before is not answered yet, or not a second old; ask later",
             COME_BACK_S,
-        ));
-    }
-    let _turn = Turn {
-        underway: &asking.underway,
-        caller,
-    };
+        )
+    })?;
     let evidence = asking.mec.platform.attest(nonce, application).await?;
     Ok(Json(evidence))
 }
@@ -208,6 +236,25 @@ mod tests {
     fn the_order_of_members_changes_no_configuration() {
         let a: Value = serde_json::from_str(r#"{"b":[1,{"y":"é","x":null}],"a":true}"#).unwrap();
         assert_eq!(canonical(&a), r#"{"a":true,"b":[1,{"x":null,"y":"é"}]}"#);
+    }
+
+    #[test]
+    fn a_caller_asks_once_a_second_and_one_question_at_a_time() {
+        let turns = Turns::default();
+        let start = Instant::now();
+        let first = turns.take(None, start);
+        assert!(first.is_some());
+        // However long the answer takes.
+        assert!(turns.take(None, start + PAUSE * 2).is_none());
+        let other = Some("0b5d8f0e-3a0c-4c8e-9d55-0f3d1c2b7a61".parse().unwrap());
+        drop(turns.take(other, start).unwrap());
+        drop(first);
+        let almost = start + PAUSE / 2;
+        assert!(turns.take(None, almost).is_none());
+        // Nobody is remembered for longer than he has to wait.
+        let second = turns.take(None, start + PAUSE);
+        assert!(second.is_some());
+        assert_eq!(turns.lock().len(), 1);
     }
 
     #[tokio::test]
