@@ -251,8 +251,10 @@ mod tests {
         let mut stream = Gated::new(server, Arc::clone(&gate));
         let mut byte = [0];
         let over = async { gate.stay(Some(Duration::ZERO)) };
-        let (read, ()) = tokio::join!(stream.read(&mut byte), over);
-        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let ended = async { tokio::join!(stream.read(&mut byte), over).0 };
+        // By its own end, not by that of a login.
+        let ended = tokio::time::timeout(LOGIN_TIME / 2, ended).await.unwrap();
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]
