@@ -7,7 +7,7 @@ mod status;
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edged_authority::{FileKey, Sign};
@@ -140,15 +140,18 @@ impl Trust {
         let Some(keeper) = &self.keeper else {
             return Ok(HostKey::read_or_make(&path)?);
         };
-        if let Some(sealed) = keeper.ask(|tpm| tpm.unseal(HOST_KEY))? {
-            let text =
-                String::from_utf8(sealed).map_err(|error| KeyError::Host(error.to_string()))?;
-            return HostKey::parse(&text).map_err(KeyError::Host);
-        }
         let on_file = |source| KeyError::File {
             path: path.clone(),
             source,
         };
+        if let Some(sealed) = keeper.ask(|tpm| tpm.unseal(HOST_KEY))? {
+            let text =
+                String::from_utf8(sealed).map_err(|error| KeyError::Host(error.to_string()))?;
+            let key = HostKey::parse(&text).map_err(KeyError::Host)?;
+            // The power may have gone between the sealing and this.
+            remove_durably(&path).map_err(on_file)?;
+            return Ok(key);
+        }
         let was_a_file = path.try_exists().map_err(on_file)?;
         let key = if was_a_file {
             HostKey::read_or_make(&path)?
@@ -157,9 +160,7 @@ impl Trust {
         };
         let text = key.to_text().map_err(KeyError::Host)?;
         keeper.ask(move |tpm| tpm.seal(HOST_KEY, text.as_bytes()))?;
-        if was_a_file {
-            fs::remove_file(&path).map_err(on_file)?;
-        }
+        remove_durably(&path).map_err(on_file)?;
         Ok(key)
     }
 
@@ -207,6 +208,17 @@ impl Trust {
     }
 }
 
+/// A file whose name is gone, also after a cut of the power; one that is not there has been removed before.
+fn remove_durably(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Ok(()) => path
+            .parent()
+            .map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// What the image says of itself; nothing on a machine that booted something else.
 fn build(config: &Config) -> Option<serde_json::Value> {
     let text = fs::read(&config.image.as_ref()?.build).ok()?;
@@ -216,4 +228,23 @@ fn build(config: &Config) -> Option<serde_json::Value> {
 fn failed(error: &dyn std::fmt::Display) -> PlatformError {
     tracing::error!("the TPM or a key: {error}");
     PlatformError::new(ErrorKind::Internal, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_came_back_after_a_cut_is_removed_and_one_that_is_gone_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ssh_host_key");
+        for _ in 0..2 {
+            fs::write(&path, "clear").unwrap();
+            remove_durably(&path).unwrap();
+            assert!(!path.exists());
+            remove_durably(&path).unwrap();
+        }
+        // What cannot be removed is told.
+        assert!(remove_durably(folder.path()).is_err());
+    }
 }
