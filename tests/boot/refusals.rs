@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use board::process;
-use board_qemu::tamper::{What, refused};
-use board_qemu::{Folder, Guest, Heard, Outcome, READY, Stage};
+use board_qemu::tamper::{What, empty_data, refused};
+use board_qemu::{Changes, Folder, Guest, Heard, Outcome, READY, Stage};
 use serde_json::Value;
 use umec_tests::lab::programs;
 
+use crate::good::boot;
 use crate::{power, slots, trusted};
 use umec_tests::case;
 use umec_tests::ground::Ground;
@@ -86,6 +87,10 @@ pub fn run(report: &Report, ground: &Ground, sealed: &Receiver<Folder>) {
         power::a_new_box_that_loses_its_power_as_soon_as_it_is_ready_starts_again_and_is_commissioned(
             ground
         )
+    );
+    case!(
+        report,
+        a_volume_that_its_tpm_opens_and_the_box_did_not_make_is_refused(ground)
     );
     // Each of the others is a copy of a box that has sealed its data.
     let good = sealed.recv().ok();
@@ -226,6 +231,34 @@ fn with_another_tpm_the_data_is_refused(
     good: Option<&Folder>,
 ) -> anyhow::Result<()> {
     copied(ground, good, What::Tpm)
+}
+
+/// A thief may have the box's TPM seal the key of a volume of his own, with himself as its operator. Here it is an earlier
+/// volume of the same box: the TPM and the signed software open it, and it is not the one that the box has made last.
+fn a_volume_that_its_tpm_opens_and_the_box_did_not_make_is_refused(
+    ground: &Ground,
+) -> anyhow::Result<()> {
+    let (folder, earlier) = (Folder::open(None)?, Folder::open(None)?);
+    folder.furnish(&ground.parts)?;
+    let nothing = Changes::default();
+    boot(ground, &folder, &nothing)?.machine.cut()?;
+    folder.copy_to(&earlier)?;
+    empty_data(&folder.disk())?;
+    boot(ground, &folder, &nothing)?.machine.cut()?;
+    boot(ground, &folder, &nothing)?.machine.cut()?;
+    std::fs::rename(earlier.disk(), folder.disk())?;
+    let guest = Guest::start(&ground.root, &folder, &nothing)?;
+    let outcome = guest.outcome(&|| false)?;
+    let lines = guest.machine.console.lines();
+    let told = lines.iter().any(|line| {
+        line.text
+            .contains("is not the volume that this box has made")
+    });
+    ensure!(
+        matches!(outcome, Outcome::Refused(Stage::Data)) && told,
+        "{outcome:?}"
+    );
+    Ok(())
 }
 
 /// Where the TPM is another one, edged does not start over on an empty disk either, where whoever holds the key of the

@@ -16,6 +16,8 @@ const MAGIC: &[u8; 8] = b"LUKS\xba\xbe\x00\x02";
 const BINARY: usize = 4096;
 /// Longest header that the format allows.
 const HEADER: u64 = 4 << 20;
+/// How much of a partition has to be empty for a box to take it as new.
+const LOOKED_AT: usize = 64 << 10;
 /// Where cryptsetup begins a volume's data unless told otherwise: in front of it are both headers and all key slots.
 const FRONT: usize = 16 << 20;
 
@@ -35,6 +37,17 @@ pub fn copy_data_header(disk: &Path, to: &Path) -> anyhow::Result<()> {
     let mut front = vec![0; FRONT];
     File::open(disk)?.read_exact_at(&mut front, start)?;
     fs::write(to, front).with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// Empties the data partition as far as a box looks before it makes one ready (edged/init).
+///
+/// # Errors
+/// The disk has no data partition, or cannot be written.
+pub fn empty_data(disk: &Path) -> anyhow::Result<()> {
+    let start = disk::offset(disk, Partition::Data)?;
+    let file = File::options().write(true).open(disk)?;
+    file.write_all_at(&vec![0; LOOKED_AT], start)
+        .with_context(|| format!("cannot write {}", disk.display()))
 }
 
 /// The middle of the slot's area, from the partition's start.
