@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use board::client::{Node, until};
 use board::line::Line;
 use board::process;
+use umec_tests::tls::shown_at;
 
 use crate::application;
 
@@ -91,24 +92,13 @@ pub fn the_broker_of_the_box_takes_a_new_certificate(
     started: Instant,
 ) -> anyhow::Result<()> {
     until(SOON, || {
-        let shown = shown_by_the_broker(line)?;
+        let place = format!("{}:{}", line.mqtt.host, line.mqtt.tls_port);
+        let shown = shown_at(&place, &line.ca, |_| {})?;
         let since = started.elapsed().saturating_sub(CLOCK);
         let is_new = is_good_in(&shown, WEEK.saturating_sub(since))?;
         ensure!(!is_good_in(&shown, WEEK + CLOCK)?, "it lasts longer");
         Ok(is_new.then_some(()))
     })
-}
-
-/// Its certificate in PEM, where the box's authority has signed it.
-fn shown_by_the_broker(line: &Line) -> anyhow::Result<String> {
-    let mut openssl = Command::new("openssl");
-    openssl.args(["s_client", "-verify_return_error", "-CAfile"]);
-    openssl.arg(&line.ca).arg("-connect");
-    openssl.arg(format!("{}:{}", line.mqtt.host, line.mqtt.tls_port));
-    let shown = process::output(openssl.stdin(Stdio::null()))?;
-    let from = shown.find("-----BEGIN");
-    let certificate = from.and_then(|from| shown.get(from..));
-    Ok(certificate.context("it shows none")?.to_owned())
 }
 
 fn is_good_in(certificate: &str, time: Duration) -> anyhow::Result<bool> {

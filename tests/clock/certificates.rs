@@ -10,6 +10,7 @@ use anyhow::{Context, bail, ensure};
 use board::client::{Node, until};
 use board::process;
 use umec_tests::lab::{SOON, programs};
+use umec_tests::tls::shown_at;
 
 use crate::clock::Clock;
 
@@ -281,15 +282,6 @@ fn mqtts(node: &Node) -> String {
 
 /// The certificate that is shown at an address, where it is good now.
 fn served(clock: &Clock, node: &Node, place: &str) -> anyhow::Result<String> {
-    let mut client = Command::new("openssl");
-    clock.faked(&mut client);
-    client.args(["s_client", "-verify_return_error", "-CAfile"]);
-    client.arg(&node.line.ca);
-    client.args(["-connect", place.trim_start_matches("https://")]);
-    let shown = process::output(client.stdin(Stdio::null()))?;
-    let begin = shown
-        .find("-----BEGIN")
-        .context("no certificate is shown")?;
-    let end = shown.find("-----END").context("no certificate is shown")?;
-    Ok(shown.get(begin..end).unwrap_or_default().to_owned())
+    let place = place.trim_start_matches("https://");
+    shown_at(place, &node.line.ca, |client| clock.faked(client))
 }

@@ -1,7 +1,7 @@
 //! Files that are whole or not there.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
@@ -32,8 +32,43 @@ pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&new, path)?;
+    sync_folder(path)
+}
+
+/// Removes a file: its name is gone also after a power cut. One that is not there has been removed before.
+///
+/// # Errors
+/// The disk's.
+pub fn remove_durably(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Ok(()) => sync_folder(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_came_back_after_a_cut_is_removed_and_one_that_is_gone_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ssh_host_key");
+        for _ in 0..2 {
+            std::fs::write(&path, "clear").unwrap();
+            remove_durably(&path).unwrap();
+            assert!(!path.exists());
+            remove_durably(&path).unwrap();
+        }
+        // What cannot be removed is told.
+        assert!(remove_durably(folder.path()).is_err());
     }
 }

@@ -23,7 +23,7 @@ mod sign;
 mod tls;
 
 pub use client::Client;
-pub use durable::{write_durably, write_private};
+pub use durable::{remove_durably, write_durably, write_private};
 pub use file::FileKey;
 pub use leaf::{BACKDATED, Certificate, LIFE, Names, Purpose};
 pub use request::{REQUEST_MAX, RequestError, requested_key};

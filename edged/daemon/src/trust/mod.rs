@@ -7,10 +7,10 @@ mod status;
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use edged_authority::{FileKey, Sign};
+use edged_authority::{FileKey, Sign, remove_durably};
 use edged_config::{Config, Tpm as Place};
 use edged_console::{ErrorKind, KeyView, PlatformError};
 use edged_evidence::attest::Attest;
@@ -208,17 +208,6 @@ impl Trust {
     }
 }
 
-/// A file whose name is gone, also after a cut of the power; one that is not there has been removed before.
-fn remove_durably(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Ok(()) => path
-            .parent()
-            .map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
 /// What the image says of itself; nothing on a machine that booted something else.
 fn build(config: &Config) -> Option<serde_json::Value> {
     let text = fs::read(&config.image.as_ref()?.build).ok()?;
@@ -228,23 +217,4 @@ fn build(config: &Config) -> Option<serde_json::Value> {
 fn failed(error: &dyn std::fmt::Display) -> PlatformError {
     tracing::error!("the TPM or a key: {error}");
     PlatformError::new(ErrorKind::Internal, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_that_came_back_after_a_cut_is_removed_and_one_that_is_gone_is_no_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ssh_host_key");
-        for _ in 0..2 {
-            fs::write(&path, "clear").unwrap();
-            remove_durably(&path).unwrap();
-            assert!(!path.exists());
-            remove_durably(&path).unwrap();
-        }
-        // What cannot be removed is told.
-        assert!(remove_durably(folder.path()).is_err());
-    }
 }

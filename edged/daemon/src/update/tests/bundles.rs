@@ -62,8 +62,21 @@ async fn updates_beside(machine: &Machine, database: u32, reader: Reader) -> Upd
 }
 
 async fn install(updates: &Updates, bundle: &[u8]) -> Result<String, String> {
+    install_from(updates, BundleSource::Input, bundle).await
+}
+
+/// What comes by another way than the input.
+async fn take(updates: &Updates, source: BundleSource) -> Result<String, String> {
+    install_from(updates, source, &[]).await
+}
+
+async fn install_from(
+    updates: &Updates,
+    source: BundleSource,
+    input: &[u8],
+) -> Result<String, String> {
     let (progress, _steps) = Progress::channel();
-    let installed = updates.install(BundleSource::Input, false, bundle, &progress);
+    let installed = updates.install(source, false, input, &progress);
     let view = installed.await.map_err(|error| error.to_string())?;
     Ok(view.state)
 }
@@ -140,14 +153,7 @@ async fn a_bad_bundle_is_refused_before_umec_slot_is_asked_for_anything() {
 async fn what_was_uploaded_is_taken_once() {
     let machine = Machine::new();
     let updates = updates(&machine, edged_store::SCHEMA_READS).await;
-    let take = async || {
-        let (progress, _steps) = Progress::channel();
-        let taken = updates.install(BundleSource::Uploaded, false, &[][..], &progress);
-        taken
-            .await
-            .map(|view| view.state)
-            .map_err(|error| error.to_string())
-    };
+    let take = || take(&updates, BundleSource::Uploaded);
     let refusal = take().await.unwrap_err();
     assert!(refusal.contains("nothing was uploaded"), "{refusal}");
     let uploaded = machine.path().join("edged/update/uploaded");
@@ -216,12 +222,7 @@ fn says(machine: &Machine, message: StickReply, bytes: Vec<u8>) {
 async fn what_is_on_a_stick_is_judged_as_what_comes_any_other_way() {
     let machine = Machine::new();
     let updates = updates(&machine, edged_store::SCHEMA_READS).await;
-    let take = async || {
-        let (progress, _steps) = Progress::channel();
-        let taken = updates.install(BundleSource::Stick, false, &[][..], &progress);
-        let taken = taken.await.map(|view| view.state);
-        taken.map_err(|error| error.to_string())
-    };
+    let take = || take(&updates, BundleSource::Stick);
     let bundle = |bytes: &[u8]| StickReply::Bundle {
         name: "5.update".to_owned(),
         size: u64::try_from(bytes.len()).unwrap(),
@@ -259,10 +260,8 @@ async fn an_address_is_fetched_by_https_alone() {
         ("https://a:b@127.0.0.1/5.update", "no place in it"),
         ("https://127.0.0.1:1/5.update", "refused"),
     ] {
-        let (progress, _steps) = Progress::channel();
         let source = BundleSource::Address(address.to_owned());
-        let refusal = updates.install(source, false, &[][..], &progress).await;
-        let refusal = refusal.unwrap_err().to_string();
+        let refusal = take(&updates, source).await.unwrap_err();
         assert!(refusal.to_lowercase().contains(why), "{refusal}");
     }
 }
