@@ -1,6 +1,8 @@
 //! What a caller may do.
 
-use crate::{ErrorKind, ImageKeyVerb, PlatformError, ProofVerb, Verb};
+use crate::{
+    ErrorKind, ImageKeyVerb, PackageVerb, PlatformError, PolicyVerb, ProofVerb, TrustVerb, Verb,
+};
 
 /// What a caller may do, by the key it came with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,15 @@ fn for_a_while(verb: &Verb) -> Result<(), PlatformError> {
         Verb::Trust(ProofVerb::Keys {
             images: Some(ImageKeyVerb::Issue(_)),
         }) => "who came with a certificate issues none, or its own would never end",
+        Verb::Trust(
+            ProofVerb::Keys {
+                images: Some(ImageKeyVerb::Add(_) | ImageKeyVerb::Remove { .. }),
+            }
+            | ProofVerb::Policy(PolicyVerb::Set { .. }),
+        )
+        | Verb::Package(PackageVerb::Trust(TrustVerb::Add { .. } | TrustVerb::Rm { .. })) => {
+            "who came with a certificate does not say whose software is taken: that would outlive it"
+        }
         Verb::Access { .. } => {
             "who came with a certificate gets no access: its token and the broker's password would outlive it"
         }

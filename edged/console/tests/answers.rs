@@ -296,14 +296,21 @@ async fn a_guest_does_what_an_operator_does_and_gives_nobody_a_way_in() {
         "ps",
         "run r.io/web:1",
         "reboot",
-        "trust keys add me",
+        "trust keys list",
         "trust keys authority",
+        "trust policy show",
+        "package trust ls",
         "update confirm",
     ] {
         assert_eq!(may(line).await.0, 0, "{line}");
     }
     for (line, why) in [
         ("trust keys issue --for 7d", "would never end"),
+        ("trust keys add me", "whose software"),
+        ("trust keys remove me", "whose software"),
+        ("trust policy set", "whose software"),
+        ("package trust add me", "whose software"),
+        ("package trust rm me", "whose software"),
         ("access", "outlive"),
         ("access --lifetime 1", "outlive"),
         ("commission", "recovery key"),

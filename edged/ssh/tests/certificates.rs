@@ -77,6 +77,7 @@ async fn who_came_by_a_certificate_gives_nobody_a_way_in_nor_itself_a_longer_one
             &["trust", "keys", "issue", "--for", "7d"][..],
             "would never end",
         ),
+        (&["trust", "keys", "add", "me"], "whose software"),
         (&["access"], "outlive"),
         (&["commission"], "recovery key"),
     ] {
