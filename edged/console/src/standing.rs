@@ -51,6 +51,9 @@ fn for_a_while(verb: &Verb) -> Result<(), PlatformError> {
         | Verb::Package(PackageVerb::Trust(TrustVerb::Add { .. } | TrustVerb::Rm { .. })) => {
             "who came with a certificate does not say whose software is taken: that would outlive it"
         }
+        Verb::Exec(_) => {
+            "who came with a certificate runs no commands in applications: their secrets would outlive it"
+        }
         Verb::Access { .. } => {
             "who came with a certificate gets no access: its token and the broker's password would outlive it"
         }

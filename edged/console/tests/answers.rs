@@ -322,6 +322,9 @@ async fn a_guest_does_what_an_operator_does_and_gives_nobody_a_way_in() {
             "{line}: {err}"
         );
     }
+    // What exec itself ends with where the command did not run.
+    let (code, _, err) = may("exec web sh").await;
+    assert!(code == 125 && err.contains("secrets"), "{code}: {err}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use edged_evidence::pcr::Value;
 use edged_evidence::wire::WireError;
 use edged_evidence::{
     Activated, Credential, CredentialError, Evidence, Expectation, Identity, Public, Refusal,
-    Verdict, printable, verify,
+    Verdict, printable, printable_json, verify,
 };
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::de::DeserializeOwned;
@@ -152,9 +152,7 @@ impl TrustVerb {
                 let (verdict, known) =
                     judge(destination, nonce.as_bytes(), &evidence, golden.as_ref())?;
                 let mut text = match output {
-                    Output::Json => {
-                        serde_json::to_string_pretty(&verdict).map_err(TrustError::Answer)?
-                    }
+                    Output::Json => document(&verdict)?,
                     Output::Table => told(&verdict, &known),
                 };
                 text.push('\n');
@@ -242,6 +240,12 @@ fn judge(
     enrolled.machine.extend(verdict.machine.clone());
     enrolled.write(&destination.target)?;
     Ok((verdict, known))
+}
+
+/// A verdict for programs, which somebody may look at all the same.
+fn document(verdict: &Verdict) -> Result<String, TrustError> {
+    let text = serde_json::to_string_pretty(verdict).map_err(TrustError::Answer)?;
+    Ok(printable_json(&text))
 }
 
 /// A verdict in words.
@@ -348,5 +352,7 @@ mod tests {
             text.ends_with(r"says \u{1b}[2J\nok       all is well"),
             "{text}"
         );
+        let text = document(&verdict("\u{9b}2J\u{202e}")).unwrap();
+        assert!(text.contains(r#""\u009b2J\u202e""#), "{text}");
     }
 }

@@ -90,32 +90,86 @@ impl BrokerCertificate {
     }
 }
 
+/// How far the broker's certificate is.
+#[derive(Debug, Default)]
+struct Renewed {
+    /// The one that was written last.
+    written: Option<Certificate>,
+    /// The broker shows another one until it is told.
+    untold: bool,
+}
+
 /// Renews it at once, for what was written before may be of another year, and whenever it is not fresh.
 pub async fn keep(certificate: BrokerCertificate, broker: BrokerClient) {
     // A broker that has only begun ends by the signal that is to tell it. One that does not begin may be waiting for this.
     let _ = tokio::time::timeout(LOOK, broker.connected()).await;
     let certificate = Arc::new(certificate);
-    let mut current: Option<Certificate> = None;
+    let mut renewed = Renewed::default();
     loop {
-        let now = SystemTime::now();
-        if !current
-            .as_ref()
-            .is_some_and(|current| current.is_fresh(now))
-        {
-            let maker = Arc::clone(&certificate);
-            match tokio::task::spawn_blocking(move || maker.renew(now)).await {
-                Ok(Ok(made)) => {
-                    current = Some(made);
-                    if let Err(error) = certificate.tell() {
-                        tracing::error!(%error, "the broker keeps the certificate it has until it starts again");
-                    }
-                }
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "the broker's certificate is not renewed");
-                }
-                Err(_) => return,
+        look(&certificate, &mut renewed, SystemTime::now()).await;
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Does what is due now; what fails is due at the next look again.
+async fn look(certificate: &Arc<BrokerCertificate>, renewed: &mut Renewed, now: SystemTime) {
+    let written = renewed.written.as_ref();
+    if !written.is_some_and(|written| written.is_fresh(now)) {
+        let maker = Arc::clone(certificate);
+        match tokio::task::spawn_blocking(move || maker.renew(now)).await {
+            Ok(Ok(made)) => {
+                *renewed = Renewed {
+                    written: Some(made),
+                    untold: true,
+                };
+            }
+            Ok(Err(error)) => tracing::error!(%error, "the broker's certificate is not renewed"),
+            // edged ends.
+            Err(_) => return,
+        }
+    }
+    // Apart from the renewal: to tell it again takes no other certificate.
+    if renewed.untold {
+        match certificate.tell() {
+            Ok(()) => renewed.untold = false,
+            Err(error) => {
+                tracing::error!(%error, "the broker keeps the certificate it has until it is told");
             }
         }
-        tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_broker_that_could_not_be_told_is_told_at_the_next_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = |name| FileKey::open(&folder.path().join(name), name).unwrap();
+        let authority = Authority::open(folder.path(), "test", Arc::new(key("ca"))).unwrap();
+        let path = folder.path().join("server.pem");
+        let requests = folder.path().join("requests");
+        let certificate = Arc::new(BrokerCertificate {
+            authority: Arc::new(authority),
+            names: Names::default(),
+            public: key("broker").public(),
+            path: path.clone(),
+            request: Some(requests.join(REQUEST)),
+        });
+        let (mut renewed, now) = (Renewed::default(), SystemTime::now());
+
+        look(&certificate, &mut renewed, now).await;
+        let written = fs::read(&path).unwrap();
+        assert!(certificate.is_there());
+
+        fs::create_dir(&requests).unwrap();
+        look(&certificate, &mut renewed, now).await;
+        assert!(requests.join(REQUEST).exists(), "it was not told");
+        assert!(fs::read(&path).unwrap() == written, "it was made again");
+
+        fs::remove_file(requests.join(REQUEST)).unwrap();
+        look(&certificate, &mut renewed, now).await;
+        assert!(!requests.join(REQUEST).exists(), "it was told twice");
     }
 }

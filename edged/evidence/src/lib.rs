@@ -27,5 +27,5 @@ pub use credential::{Activated, Credential, CredentialError};
 pub use evidence::{Evidence, Identity, REGISTERS, hash, qualifying};
 pub use key::{Public, Signature};
 pub use refusal::Refusal;
-pub use text::printable;
+pub use text::{printable, printable_json};
 pub use verify::{Expectation, Verdict, verify};

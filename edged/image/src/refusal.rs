@@ -186,6 +186,11 @@ pub enum Refusal {
     /// None or several images where one is wanted.
     #[error("its archive holds {0} images and exactly one is taken; save that one alone")]
     Several(usize),
+    /// A name that only what is inside a package has.
+    #[error(
+        "its name is that of an image inside a package; install the package, or give it another name"
+    )]
+    OfPackages,
     /// The policy does not take it.
     #[error(transparent)]
     Trust(#[from] edged_signature::Refusal),

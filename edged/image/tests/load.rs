@@ -183,6 +183,12 @@ async fn hostile_archives_are_refused_and_write_nothing_outside() {
         .unwrap()
         .replace("x/app:1", "x/APP:1")
         .into_bytes();
+    let named = |name: &str| {
+        let mut files = honest.clone();
+        let index = String::from_utf8(files[4].1.clone()).unwrap();
+        files[4].1 = index.replace("x/app:1", name).into_bytes();
+        packed(&files)
+    };
     let whole = packed(&honest);
     let many: Vec<(String, Vec<u8>)> = (0..=16 * 1024)
         .map(|number| (format!("f{number}"), Vec::new()))
@@ -211,6 +217,16 @@ async fn hostile_archives_are_refused_and_write_nothing_outside() {
         ("a name that is no reference", packed(&misnamed), |it| {
             matches!(it, Refusal::Name(_))
         }),
+        (
+            "the digest of another image",
+            named(&format!("x/app@{}", digest(b"another"))),
+            |it| matches!(it, Refusal::WrongDigest { .. }),
+        ),
+        (
+            "the name of an image inside a package",
+            named("Package.MEC.internal:443/x:1"),
+            |it| *it == Refusal::OfPackages,
+        ),
         ("a missing layer", packed(&honest[1..]), |it| {
             matches!(it, Refusal::ArchiveLacks(_))
         }),
@@ -265,6 +281,14 @@ async fn hostile_archives_are_refused_and_write_nothing_outside() {
     assert_eq!(
         names(&load(&store, &whole[..], None).await.unwrap()),
         ["docker.io/x/app:1"]
+    );
+    let own = format!(
+        "docker.io/x/app@{}",
+        digest(Parts::new().manifest.to_string().as_bytes())
+    );
+    assert_eq!(
+        names(&load(&store, &named(&own)[..], None).await.unwrap()),
+        [own]
     );
 }
 

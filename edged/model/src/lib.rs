@@ -26,7 +26,9 @@ pub use lease::{Lease, LeaseNumber};
 pub use nonce::{Nonce, ParseNonceError};
 pub use observed::{ContainerState, ExitCode, Observed};
 pub use plan::{Action, plan};
-pub use reference::{ImageReference, ImageTag, ParseReferenceError, canonical_registry};
+pub use reference::{
+    ImageReference, ImageTag, PACKAGE_REGISTRY, ParseReferenceError, canonical_registry,
+};
 pub use rules::{
     AddressRange, Allocation, AllocationId, BitRate, Destination, Direction, DnsRule, DomainName,
     Dscp, FilterType, IpProtocol, MacAddress, ParseRuleError, PortRange, RuleId, Rules,

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Digest;
 
+/// The registry in the names of images that came inside packages: of the box alone, so that nobody pulls it and nobody else
+/// gives an image such a name.
+pub const PACKAGE_REGISTRY: &str = "package.mec.internal";
 /// The registry that a reference without one means, as every container tool has it.
 const DEFAULT_REGISTRY: &str = "docker.io";
 /// Its other names: cosign writes the first, and the second is the one that answers.

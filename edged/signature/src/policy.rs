@@ -1,6 +1,6 @@
 //! What an image needs, by where it comes from.
 
-use edged_model::canonical_registry;
+use edged_model::{ImageReference, canonical_registry};
 use serde::{Deserialize, Serialize};
 
 use crate::{RecordError, strict};
@@ -30,6 +30,22 @@ pub struct Rule {
     pub prefix: String,
     /// What is needed.
     pub needs: Requirement,
+}
+
+impl Rule {
+    /// Whether it is about that repository (`registry/path`).
+    fn fits(&self, repository: &str) -> bool {
+        let rest = repository.strip_prefix(self.prefix.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Whether it is about any repository at all: the one of its name, or one below it.
+    pub(crate) fn fits_any(&self) -> bool {
+        [self.prefix.clone(), format!("{}/x", self.prefix)]
+            .iter()
+            .filter_map(|text| text.parse::<ImageReference>().ok())
+            .any(|image| self.fits(&format!("{}/{}", image.registry(), image.repository())))
+    }
 }
 
 /// What an image needs.
@@ -115,14 +131,10 @@ impl Policy {
 
     /// What an image of that repository (`registry/path`) needs.
     pub fn of(&self, repository: &str) -> &Requirement {
-        let fits = |rule: &&Rule| {
-            let rest = repository.strip_prefix(rule.prefix.trim_end_matches('/'));
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
         let longest = self
             .rules
             .iter()
-            .filter(fits)
+            .filter(|rule| rule.fits(repository))
             .max_by_key(|rule| rule.prefix.trim_end_matches('/').len());
         longest.map_or(&self.default, |rule| &rule.needs)
     }

@@ -76,6 +76,12 @@ pub enum RecordError {
     /// Twice, or empty.
     #[error("the prefix {0:?} is there twice or is no REGISTRY[/PATH]")]
     Prefix(String),
+    /// A rule that would never count.
+    #[error(
+        "no image has a name that begins with {0:?}; write a registry as references do (registry.example, HOST:PORT) \
+         and words of small letters without a tag (registry.example/team, docker.io/library/nginx)"
+    )]
+    Nowhere(String),
 }
 
 /// The name of a key.
@@ -199,7 +205,8 @@ impl Record {
             record.add(name, &key.pem, key.validity)?;
         }
         if let Some(policy) = stored.policy {
-            record.set_policy(policy)?;
+            // A rule of it may fit nothing: it was taken by an edged that did not ask.
+            record.policy = Some(record.consistent(policy)?);
         }
         Ok(record)
     }
@@ -238,8 +245,18 @@ impl Record {
     /// Replaces the policy; each prefix is kept as references spell it.
     ///
     /// # Errors
-    /// It names a key that is not there, a prefix twice, or too much.
-    pub fn set_policy(&mut self, mut policy: Policy) -> Result<(), RecordError> {
+    /// It names a key that is not there, a prefix twice or one that no image has, or too much.
+    pub fn set_policy(&mut self, policy: Policy) -> Result<(), RecordError> {
+        let policy = self.consistent(policy)?;
+        if let Some(rule) = policy.rules.iter().find(|rule| !rule.fits_any()) {
+            return Err(RecordError::Nowhere(rule.prefix.chars().take(80).collect()));
+        }
+        self.policy = Some(policy);
+        Ok(())
+    }
+
+    /// The policy with its prefixes as references spell them, where it fits the keys.
+    fn consistent(&self, mut policy: Policy) -> Result<Policy, RecordError> {
         if policy.rules.len() > RULES_MAX {
             return Err(RecordError::Full("there are more rules than 256,"));
         }
@@ -267,8 +284,7 @@ impl Record {
                 }
             }
         }
-        self.policy = Some(policy);
-        Ok(())
+        Ok(policy)
     }
 
     /// Takes the images of a key from now on.

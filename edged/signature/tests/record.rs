@@ -81,6 +81,49 @@ fn a_prefix_is_kept_as_references_spell_it() {
 }
 
 #[test]
+fn a_prefix_that_no_image_has_is_refused_where_a_policy_is_set() {
+    let (mut record, _) = record();
+    for none in [
+        "nginx",
+        "registry/team",
+        "a.example/Team",
+        "a.example/team:1",
+        "a.example/team:1/web",
+        "a.example//team",
+        "a.example/-team",
+    ] {
+        let refused = record.set_policy(policy(none, Requirement::Deny));
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(&format!("{none:?}")), "{refused}");
+        assert!(record.policy().is_none(), "{none}");
+    }
+    let longest = format!("a.example/{}", "a".repeat(255));
+    for some in [
+        "a.example",
+        "localhost",
+        "localhost/team",
+        "depot:443",
+        "127.0.0.1:5000/team",
+        "docker.io",
+        "docker.io/bitnami",
+        "docker.io/library/nginx",
+        "a.example/team/web/",
+        longest.as_str(),
+    ] {
+        let set = record.set_policy(policy(some, Requirement::Deny));
+        assert_eq!(set, Ok(()), "{some}");
+    }
+}
+
+#[test]
+fn a_prefix_that_no_image_has_is_still_read_where_it_was_kept() {
+    let text = r#"{"version":1,"policy":{"default":"deny","local":"deny",
+        "rules":[{"prefix":"a.example/Team","needs":"allow"}]}}"#;
+    let record = Record::from_json(text.as_bytes()).unwrap();
+    assert_eq!(record.policy().unwrap().rules[0].prefix, "a.example/Team");
+}
+
+#[test]
 fn a_record_is_read_back_as_it_was_written() {
     let (mut record, _) = record();
     record

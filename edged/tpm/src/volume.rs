@@ -32,16 +32,12 @@ impl Mark {
 pub struct Volume<'a, D>(pub &'a mut Tpm<D>);
 
 impl<D: Read + Write> Volume<'_, D> {
-    /// Whether a volume with this mark is the box's. Where none was ever remembered, it is from here on. For PID 1, while the
-    /// platform is its own.
+    /// What it is known by, where one was ever remembered.
     ///
     /// # Errors
     /// The TPM's.
-    pub fn is_own(&mut self, mark: &Mark) -> Result<bool, TpmError> {
-        match self.0.read(INDEX)?.map(Mark) {
-            Some(known) => Ok(known == *mark),
-            None => self.remember(mark).map(|()| true),
-        }
+    pub fn known(&mut self) -> Result<Option<Mark>, TpmError> {
+        Ok(self.0.read(INDEX)?.map(Mark))
     }
 
     /// From here on it is known by this. For PID 1, while the platform is its own.

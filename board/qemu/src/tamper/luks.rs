@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::disk::{self, Partition};
 use super::flip_bit;
@@ -20,6 +21,14 @@ const HEADER: u64 = 4 << 20;
 const LOOKED_AT: usize = 64 << 10;
 /// Where cryptsetup begins a volume's data unless told otherwise: in front of it are both headers and all key slots.
 const FRONT: usize = 16 << 20;
+
+/// Of the second header, which follows the first and its JSON.
+const SECOND_MAGIC: &[u8; 8] = b"SKUL\xba\xbe\x00\x02";
+/// A volume that is not whole yet (edged/init).
+const MAKING: &[u8] = b"umec-making\0";
+/// Places in the binary header.
+const LABEL: usize = 24;
+const CHECKSUM: usize = 448;
 
 /// Flips a bit of the key slot that the TPM's token opens. (A bit of the header itself would be mended from its second
 /// copy.)
@@ -50,9 +59,51 @@ pub fn empty_data(disk: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", disk.display()))
 }
 
+/// Makes a volume look as it does where the power goes while cryptsetup writes its last label: it is in the first header,
+/// whose checksum is not written yet, and not in the second.
+///
+/// # Errors
+/// The disk has no volume, or cannot be written.
+pub fn tear_last_label(disk: &Path) -> anyhow::Result<()> {
+    let start = disk::offset(disk, Partition::Data)?;
+    let file = File::options().read(true).write(true).open(disk)?;
+    let size = header_size(&file, start)?;
+    let at = start + size;
+    let mut second = vec![0; usize::try_from(size)?];
+    file.read_exact_at(&mut second, at)?;
+    if !second.starts_with(SECOND_MAGIC) {
+        bail!("the volume has no second header");
+    }
+    put(&mut second, LABEL, MAKING)?;
+    put(&mut second, CHECKSUM, &[0; 64])?;
+    let checksum = Sha256::digest(&second);
+    put(&mut second, CHECKSUM, &checksum)?;
+    file.write_all_at(&second, at)?;
+    let place = u64::try_from(CHECKSUM)?;
+    file.write_all_at(&[0; 64], start + place)?;
+    file.sync_all()?;
+    Ok(())
+}
+
+fn put(header: &mut [u8], at: usize, bytes: &[u8]) -> anyhow::Result<()> {
+    let place = header.get_mut(at..at + bytes.len());
+    place
+        .context("the LUKS2 header is short")?
+        .copy_from_slice(bytes);
+    Ok(())
+}
+
 /// The middle of the slot's area, from the partition's start.
 fn key_material(disk: &Path, start: u64) -> anyhow::Result<u64> {
     let file = File::open(disk)?;
+    let mut header = vec![0; usize::try_from(header_size(&file, start)?)?];
+    file.read_exact_at(&mut header, start)?;
+    let text = header.get(BINARY..).context("the LUKS2 header is short")?;
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    area(&serde_json::from_slice(text).context("the LUKS2 header is not understood")?)
+}
+
+fn header_size(file: &File, start: u64) -> anyhow::Result<u64> {
     let mut head = [0; 16];
     file.read_exact_at(&mut head, start)?;
     let (magic, size) = head.split_at(8);
@@ -63,11 +114,7 @@ fn key_material(disk: &Path, start: u64) -> anyhow::Result<u64> {
     if size > HEADER {
         bail!("a LUKS2 header of {size} bytes is not believed");
     }
-    let mut header = vec![0; usize::try_from(size)?];
-    file.read_exact_at(&mut header, start)?;
-    let text = header.get(BINARY..).context("the LUKS2 header is short")?;
-    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
-    area(&serde_json::from_slice(text).context("the LUKS2 header is not understood")?)
+    Ok(size)
 }
 
 fn area(header: &Value) -> anyhow::Result<u64> {

@@ -28,7 +28,7 @@ use crate::machine::Changes;
 use crate::stage::{self, Stage};
 
 pub use image::{arm, images, put_image};
-pub use luks::{copy_data_header, empty_data};
+pub use luks::{copy_data_header, empty_data, tear_last_label};
 
 /// On the console, it says that a way past the chain is open.
 pub const BYPASSED: &str = "UMEC-BYPASSED";

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use edged_authority::remove_durably;
 use edged_config::Config;
 use edged_console::{
     AccessView, AccountView, BuildView, CommissionView, End, ErrorKind, OperatorView,
@@ -135,12 +136,8 @@ impl Machine {
 
     /// The answer was written: the recovery key is forgotten, and a new site takes effect.
     pub fn commissioned(&self) -> Result<(), PlatformError> {
-        match std::fs::remove_file(self.recovery_file()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(internal("the recovery key cannot be forgotten", &error));
-            }
-            _ => {}
-        }
+        remove_durably(&self.recovery_file())
+            .map_err(|error| internal("the recovery key cannot be forgotten", &error))?;
         let record = Record::read(&self.config)
             .map_err(|error| internal("who operates this box cannot be read", &error))?;
         if record.is_some_and(|record| record.site.as_str() != self.config.node.site) {

@@ -179,14 +179,16 @@ impl Updates {
             }
             BundleSource::Address(address) => {
                 drop(input);
-                // Before anybody is asked for anything.
-                self.here()?;
+                // Before anybody is asked for anything: a server does not wait for as long as this may.
+                self.here()?.up(progress).await;
                 let answer = fetch::open(&address).await?;
                 self.install_from(answer, no_way_back, progress).await
             }
             BundleSource::Stick => {
                 drop(input);
-                let stick = stick::open(&self.here()?.options.stick).await?;
+                let parts = self.here()?;
+                parts.up(progress).await;
+                let stick = stick::open(&parts.options.stick).await?;
                 progress.say(format!("reading {} from the stick", stick.name));
                 self.install_from(stick, no_way_back, progress).await
             }

@@ -155,6 +155,8 @@ impl Intake {
                 found.names.push(name.clone());
             }
             for name in found.names {
+                naming::free(&name, &found.chain)
+                    .map_err(|reason| ImageError::refused(&name, reason))?;
                 let image = self.store.read_image(&name, &found.manifest)?;
                 let judge = |signatures| {
                     let (trust, chain) = (self.store.trust(), &found.chain);

@@ -1,6 +1,6 @@
 //! Names in archives: of entries, and of images.
 
-use edged_model::{Digest, ImageReference};
+use edged_model::{Digest, ImageReference, PACKAGE_REGISTRY};
 use oci_spec::image::Descriptor;
 
 use crate::Refusal;
@@ -77,6 +77,20 @@ pub(super) fn tagged(tags: &[String]) -> Result<Vec<ImageReference>, Refusal> {
                 .map_err(|_| Refusal::Name(name.chars().take(100).collect()))
         })
         .collect()
+}
+
+/// Refuses a name that is not the archive's to give: of an image inside a package, or by the digest of something else.
+pub(super) fn free(name: &ImageReference, chain: &[Digest]) -> Result<(), Refusal> {
+    if name.registry() == PACKAGE_REGISTRY {
+        return Err(Refusal::OfPackages);
+    }
+    match (name.digest(), chain.last()) {
+        (Some(expected), Some(found)) if !chain.contains(expected) => Err(Refusal::WrongDigest {
+            expected: expected.clone(),
+            found: found.clone(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

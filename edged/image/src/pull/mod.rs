@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use edged_model::{Digest, ImageReference};
+use edged_model::{Digest, ImageReference, PACKAGE_REGISTRY};
 use futures_util::{StreamExt, stream};
 use oci_spec::image::ImageManifest;
 
@@ -134,6 +134,9 @@ impl Puller {
         {
             progress(PullEvent::Done);
             return Ok(image);
+        }
+        if reference.registry() == PACKAGE_REGISTRY {
+            return Err(ImageError::refused(reference, Refusal::OfPackages));
         }
         // A registry that nothing is taken from is not even asked.
         let needed = self.store.trust().needed(reference);

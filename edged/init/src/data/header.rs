@@ -11,13 +11,16 @@ pub const WHOLE: &str = "umec-data";
 pub const MAKING: &str = "umec-making";
 /// As far as we look before we call a partition empty: both binary headers and the JSON areas of the usual layout.
 const LOOKED_AT: usize = 64 * 1024;
-/// Both headers, 16 KiB each (section 2): cryptsetup empties them first and writes them last.
-const HEADERS: usize = 32 * 1024;
+/// Where the second header is in the usual layout: the first one and its JSON are 16 KiB (section 2).
+const SECOND: usize = 16 * 1024;
+/// What a disk writes whole or not at all; the binary header's fields are within its first.
+const SECTOR: usize = 512;
 /// Written to the end of a partition before anything else is: between emptying and writing the headers, cryptsetup fills
 /// the place of the keys with noise, and whoever loses power then must not take that for somebody's data.
 const MARK: &[u8; 16] = b"umec is making!\n";
 /// Of the first header and of the second.
 const MAGIC: &[u8] = b"LUKS\xba\xbe";
+const SECOND_MAGIC: &[u8] = b"SKUL\xba\xbe";
 /// Places in the binary header: version, label, subsystem; the last two are 48 bytes, filled up with NUL.
 const VERSION: std::ops::Range<usize> = 6..8;
 const LABEL: std::ops::Range<usize> = 24..72;
@@ -76,7 +79,12 @@ fn state(head: &[u8], is_marked: bool) -> State {
     if is_empty(head) {
         return State::Empty;
     }
-    if is_marked && head.get(..HEADERS).is_some_and(is_empty) {
+    let sector = |at| head.get(at..at + SECTOR).unwrap_or_default();
+    let second = sector(SECOND);
+    let is_making = second.starts_with(SECOND_MAGIC) && text(second, LABEL) == MAKING;
+    // cryptsetup empties the headers first and writes them last, in an order that a disk may change. A volume that was whole
+    // once has its label in one of them.
+    if is_marked && is_empty(sector(0)) && (is_empty(second) || is_making) {
         return State::HalfMade;
     }
     if !head.starts_with(MAGIC) || head.get(VERSION) != Some(&[0, 2]) {
@@ -145,14 +153,27 @@ mod tests {
         assert_eq!(read(device.path()).unwrap(), State::Empty);
         mark(device.path()).unwrap();
         assert_eq!(read(device.path()).unwrap(), State::Empty);
+        let write = |bytes: &[u8], at| device.as_file().write_all_at(bytes, at).unwrap();
         // What cryptsetup writes to where the keys will be, before it writes a header.
-        let noise = [0xa5; 4096];
-        device
-            .as_file()
-            .write_all_at(&noise, HEADERS.try_into().unwrap())
-            .unwrap();
+        write(&[0xa5; 4096], 32 * 1024);
         assert_eq!(read(device.path()).unwrap(), State::HalfMade);
-        device.as_file().write_all_at(b"x", 0).unwrap();
+        // The first header's JSON was on the disk before the header.
+        write(b"{}", 4096);
+        assert_eq!(read(device.path()).unwrap(), State::HalfMade);
+        write(b"x", 0);
         assert_eq!(read(device.path()).unwrap(), State::Foreign);
+    }
+
+    #[test]
+    fn a_volume_that_is_made_again_and_cut_again_is_made_again() {
+        let mut head = vec![0; LOOKED_AT];
+        let second = |label: &str| [SECOND_MAGIC, &header(label)[6..SECTOR]].concat();
+        // The first header is empty already, and the second is that of the volume which was half made.
+        head[SECOND..SECOND + SECTOR].copy_from_slice(&second(MAKING));
+        assert_eq!(state(&head, true), State::HalfMade);
+        assert_eq!(state(&head, false), State::Foreign);
+        // That of one which was whole still opens it.
+        head[SECOND..SECOND + SECTOR].copy_from_slice(&second(WHOLE));
+        assert_eq!(state(&head, true), State::Foreign);
     }
 }

@@ -117,6 +117,11 @@ fn sealed(device: &Path) -> Result<Outcome, String> {
         State::Ready { sealed_with } => {
             seal::unseal(device).map_err(|error| seal::explain(&sealed_with, &error))?;
             own::check(device)?;
+            // Power that goes within the last label leaves the first header without its checksum. cryptsetup then writes
+            // it anew from the second, which does not have the label yet; and it is written once more here.
+            if header::read(device)? == State::HalfMade {
+                seal::finish(device)?;
+            }
             volume::check(seal::MAPPED)?;
             volume::mount(Path::new(seal::MAPPED))?;
             release::count()?;

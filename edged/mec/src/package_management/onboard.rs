@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 use std::time::SystemTime;
 
-use edged_model::{AppName, ImageReference};
+use edged_model::{AppName, ImageReference, PACKAGE_REGISTRY};
 use edged_package::{
     AppDescriptor, Hash, ImageSource, Limits, Package, PackageError, Trust, VerifiedReader,
 };
@@ -21,8 +21,6 @@ use crate::Platform;
 
 /// What a refused package's problem is called.
 const REFUSED: &str = "The package is refused";
-/// The registry in the names of images that came with packages: of the box alone, so that nobody pulls it.
-const OWN_REGISTRY: &str = "package.mec.internal";
 /// Characters of an application's name in the name of its image.
 const NAME_MAX: usize = 64;
 
@@ -117,7 +115,7 @@ impl<P: Platform> PackageManagement<P> {
         }
         // Any name and image will do: what is asked is whether there can be such an application.
         let stand_in = "package".parse::<AppName>().ok();
-        let image = format!("{OWN_REGISTRY}/package:1").parse().ok();
+        let image = format!("{PACKAGE_REGISTRY}/package:1").parse().ok();
         if let Some((name, image)) = stand_in.zip(image)
             && let Err(error) = descriptor.spec(name, image)
         {
@@ -255,7 +253,7 @@ fn own_name(descriptor: &AppDescriptor, id: &PackageId) -> Result<ImageReference
     } else {
         name.to_ascii_lowercase()
     };
-    let text = format!("{OWN_REGISTRY}/{name}:{id}");
+    let text = format!("{PACKAGE_REGISTRY}/{name}:{id}");
     text.parse().map_err(|error| {
         tracing::error!(%error, text, "an image cannot be named");
         Problem::internal("the package's image cannot be named; change the application's name")

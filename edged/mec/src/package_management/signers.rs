@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use edged_authority::write_durably;
+use edged_authority::{remove_durably, write_durably};
 use edged_model::ImageReference;
 use edged_package::Trust;
 use mec_api::Problem;
@@ -201,12 +201,10 @@ impl<P: Platform> PackageManagement<P> {
     /// 404 where there is no such signer.
     pub fn remove_signer(&self, name: &str) -> Result<(), Problem> {
         let path = self.signer_file(name)?;
-        fs::remove_file(&path).map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound {
-                Problem::not_found(format!("no signer named {name:?} is trusted"))
-            } else {
-                disk(&error)
-            }
-        })
+        if !path.try_exists().map_err(|error| disk(&error))? {
+            let why = format!("no signer named {name:?} is trusted");
+            return Err(Problem::not_found(why));
+        }
+        remove_durably(&path).map_err(|error| disk(&error))
     }
 }

@@ -80,10 +80,13 @@ impl Keeper {
         (self.written, self.mirrored, self.disarmed) = (false, false, false);
         self.failed.clear();
         self.forgets.1 = FORGETS;
-        self.installing = Some(reply);
         let before = picture::of(&self.reader.borrow_and_update());
-        let staged = State::Staged { update, before };
-        while !self.keep(staged.clone()).await {}
+        self.installing = Some(reply);
+        if !self.keep(State::Staged { update, before }).await {
+            let _ = std::fs::remove_file(staged);
+            let why = "how far the update has come cannot be recorded";
+            self.answer(&Err(PlatformError::new(ErrorKind::Internal, why)));
+        }
     }
 
     fn wish(&mut self, wish: Wish, reply: Reply) {
