@@ -39,7 +39,6 @@ pub const HOST: &[Need] = &[
     ("ca-certificates", "the authorities of public registries"),
     ("openssh-client", "makes the operator's key"),
     ("swtpm", "the node's TPM"),
-    ("libtss2-tcti-swtpm0", "how edged reaches it"),
 ];
 
 /// To keep images as others do.
