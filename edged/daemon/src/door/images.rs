@@ -109,7 +109,12 @@ impl Door {
                 .iter_mut()
                 .find(|view| view.manifest == image.manifest)
             {
-                Some(view) => view.references.push(image.reference),
+                Some(view) => {
+                    // Whoever signed it under one name signed the same bytes.
+                    let voucher = self.means.images.voucher(&image.reference);
+                    view.signed_by = view.signed_by.take().or(voucher.map(|voucher| voucher.key));
+                    view.references.push(image.reference);
+                }
                 None => views.push(self.image_view(&image)),
             }
         }
