@@ -1,13 +1,16 @@
 //! A box whose data partition is full.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use board::client::until;
 use board::image::{Image, maker};
-use board_qemu::{Changes, Door, Folder};
+use board_qemu::{Changes, Door, Folder, USER};
+use serde_json::Value;
 use umec_tests::ground::{Ground, is_ready};
+use umec_tests::lab::programs;
 
 use crate::good::boot;
 
@@ -49,8 +52,32 @@ pub fn a_box_whose_data_partition_is_full_goes_on_and_makes_room_for_an_update(
     for name in &fillers {
         door.told(&["rmi", name], None)?;
     }
-    door.told(&["update", "install"], Some(bundle))?;
+    it_is_waited_for_until_it_is_confirmed(&door, bundle)?;
+    until(BACK, || is_ready(&door).map(Some)).context("its application is not back")?;
     guest.machine.cut()
+}
+
+/// `edgectl update install --wait`: one command, over the restarts of the box.
+fn it_is_waited_for_until_it_is_confirmed(door: &Door, bundle: &Path) -> anyhow::Result<()> {
+    let mut edgectl = Command::new(programs()?.join("edgectl"));
+    edgectl.args(["--host", &format!("{USER}@127.0.0.1:{}", door.port)]);
+    edgectl.arg("--identity").arg(&door.identity);
+    edgectl.arg("--known-hosts").arg(&door.known_hosts);
+    edgectl.args(["update", "install", "--wait", "-o", "json"]);
+    let answer = edgectl
+        .stdin(std::fs::File::open(bundle)?)
+        .output()
+        .context("cannot run edgectl")?;
+    let said = String::from_utf8_lossy(&answer.stderr);
+    ensure!(answer.status.success(), "it ends without success: {said}");
+    ensure!(
+        said.contains("the box does not answer: it starts anew"),
+        "it did not wait: {said}"
+    );
+    let status: Value = serde_json::from_slice(&answer.stdout)?;
+    let outcome = status.pointer("/last/outcome").and_then(Value::as_str);
+    ensure!(outcome == Some("confirmed"), "{status}");
+    Ok(())
 }
 
 /// Loads images until nothing fits; their names.

@@ -1,10 +1,12 @@
 //! The real image in QEMU, looked at from outside: its console, its ports, its operator's door.
 //!
 //! For: the chain from the root of trust to a page that an application serves, and everything that it must refuse.
-//! Refuses: to look inside the box. Boxes are dear (a boot takes half a minute), so tests share them, in two lanes
+//! Refuses: to look inside the box. Boxes are dear (a boot takes half a minute), so tests share them, in lanes
 //! with one box each: [`good`] has one that is used, cut off and started again; [`refusals`] has one after the other
-//! that was tampered with. That is no order that a test harness knows, so this target has its own ([`umec_tests::report`]).
+//! that was tampered with; those of [`again`] do nothing for minutes. That is no order that a test harness knows, so this
+//! target has its own ([`umec_tests::report`]).
 
+mod again;
 mod application;
 mod bundles;
 mod commission;
@@ -49,6 +51,7 @@ fn lanes(report: &Report) -> anyhow::Result<()> {
     std::thread::scope(|scope| {
         let (ground, bundles) = (&ground, &bundles);
         scope.spawn(move || good::run(report, ground, &give));
+        scope.spawn(move || again::run(report, ground));
         scope.spawn(move || {
             refusals::run(report, ground, &take);
             update::run(report, ground, bundles);

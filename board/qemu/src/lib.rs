@@ -35,7 +35,7 @@ use clap::ValueEnum;
 use rustix::event::{PollFd, PollFlags, poll};
 
 pub use console::{Console, Heard, Line};
-pub use door::{Door, is_refused_key};
+pub use door::{Door, USER, is_refused_key};
 pub use folder::Folder;
 pub use guest::{BOOT, Guest, Outcome};
 pub use machine::{Changes, Machine, Power};

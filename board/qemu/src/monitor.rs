@@ -121,6 +121,18 @@ impl Monitor {
         Ok(())
     }
 
+    /// Has the disk take and give no more than this many bytes a second; 0 ends it.
+    ///
+    /// # Errors
+    /// QEMU's.
+    pub fn slow_disk(&mut self, bytes: u64) -> anyhow::Result<()> {
+        let limits = json!({
+            "device": DISK, "bps": bytes, "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0,
+        });
+        self.ask(&json!({"execute": "block_set_io_throttle", "arguments": limits}))?;
+        Ok(())
+    }
+
     /// What the machine has written to its disk.
     ///
     /// # Errors

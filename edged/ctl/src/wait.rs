@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use edged_console::{Command, Output, UpdateVerb, UpdateView, Verb};
+use edged_evidence::{printable, printable_json};
 use tokio::time::{sleep, timeout};
 
 use crate::args::Destination;
@@ -53,12 +54,14 @@ impl Waiting {
         if code != 0 {
             return Ok(code);
         }
-        let view = ended(async || look(destination).await, |line| eprintln!("{line}")).await?;
+        // Terminals obey some characters, and these are the box's words.
+        let tell = |line: &str| eprintln!("{}", printable(line));
+        let view = ended(async || look(destination).await, tell).await?;
         match self.output {
-            Output::Json => println!(
-                "{}",
-                serde_json::to_string_pretty(&view).unwrap_or_default()
-            ),
+            Output::Json => {
+                let document = serde_json::to_string_pretty(&view).unwrap_or_default();
+                println!("{}", printable_json(&document));
+            }
             Output::Table => {
                 let words = ["update", "status"].map(str::to_owned);
                 perform(destination, words.into()).await?;

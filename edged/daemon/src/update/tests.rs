@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::keeper::{Ask, Keeper, Seen};
 use crate::snapshot::{InstanceStatus, Snapshot};
 
+mod address;
 mod bundles;
 
 /// What is on the medium: a release in each slot.

@@ -20,11 +20,11 @@ use crate::snapshot::{Reader, Snapshot};
 
 #[allow(dead_code)] // Some of it is for tests that are not here.
 #[path = "../../../../update/tests/made/mod.rs"]
-mod made;
+pub(super) mod made;
 use made::{Draft, KEYS};
 
 /// Updates as edged has them, over an umec-slot in memory.
-async fn updates(machine: &Machine, database: u32) -> Updates {
+pub(super) async fn updates(machine: &Machine, database: u32) -> Updates {
     let (_, reader) = watch::channel(Arc::new(Snapshot::default()));
     updates_beside(machine, database, reader).await
 }
@@ -66,7 +66,7 @@ async fn install(updates: &Updates, bundle: &[u8]) -> Result<String, String> {
 }
 
 /// What comes by another way than the input.
-async fn take(updates: &Updates, source: BundleSource) -> Result<String, String> {
+pub(super) async fn take(updates: &Updates, source: BundleSource) -> Result<String, String> {
     install_from(updates, source, &[]).await
 }
 
