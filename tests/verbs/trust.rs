@@ -80,7 +80,7 @@ fn without_a_tpm_everything_runs_and_status_says_what_is_off() -> anyhow::Result
     let keys = asker.json(&["trust", "keys", "-o", "json"])?;
     let keys = keys.as_array().context("no keys")?;
     ensure!(
-        keys.len() == 4 && keys.iter().all(|key| key["place"] == "software"),
+        keys.len() == 5 && keys.iter().all(|key| key["place"] == "software"),
         "{keys:?}"
     );
     for words in [
@@ -121,7 +121,7 @@ fn what_a_node_proves_is_believed_by_who_enrolled_it() -> anyhow::Result<()> {
     ensure!(!states(&findings).contains(&"failed"), "{findings}");
     let keys = asker.json(&["trust", "keys", "-o", "json"])?;
     ensure!(
-        keys[0]["place"] == "tpm" && keys[3]["place"] == "sealed",
+        keys[0]["place"] == "tpm" && keys[3]["place"] == "sealed" && keys[4]["place"] == "software",
         "{keys}"
     );
     let claims = asker.claims()?;

@@ -9,7 +9,8 @@ use crate::{
 pub enum Standing {
     /// An operator of the box: everything.
     Operator,
-    /// Whom an operator let in for a while: everything but what would last longer than that.
+    /// Whom an operator let in for a while: everything but what would let it in again, or show it others' secrets. What it
+    /// runs and changes stays.
     Guest,
     /// Whoever may commission a box that has no operators yet: that, and looking at it.
     Commissioner,

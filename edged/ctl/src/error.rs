@@ -61,6 +61,8 @@ pub(crate) enum CtlError {
     Update(String),
     #[error("the connection to the box was lost before the verb ended")]
     Lost,
+    #[error("the box has not answered in {0} s; see whether it works, and ask again")]
+    Slow(u64),
     #[error("the connection failed: {0}")]
     Ssh(#[from] russh::Error),
     #[error("cannot write the answer: {0}")]

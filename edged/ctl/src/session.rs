@@ -1,12 +1,16 @@
 //! One verb over one connection.
 
 use std::borrow::Cow;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use russh::client::{Config, Handle, connect};
 use russh::{ChannelMsg, Preferred, SshId, cipher, kex};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 use crate::args::Destination;
 use crate::error::CtlError;
@@ -35,6 +39,11 @@ const CIPHERS: &[cipher::Name] = &[
     cipher::AES_128_GCM,
 ];
 
+/// Bytes of the longest answer that is judged: evidence has a log of at most a mebibyte, in hexadecimal.
+const ANSWER: usize = 4 << 20;
+/// Longest time to it: a TPM signs in seconds.
+const ANSWER_TIME: Duration = Duration::from_secs(120);
+
 /// Sends the words, carries the bytes, and returns the verb's exit code.
 pub(crate) async fn perform(destination: &Destination, words: Vec<String>) -> Result<u8, CtlError> {
     let (out, err) = (tokio::io::stdout(), tokio::io::stderr());
@@ -47,14 +56,55 @@ pub(crate) async fn ask(
     destination: &Destination,
     words: Vec<String>,
 ) -> Result<Vec<u8>, CtlError> {
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = carry(destination, words, &mut out, &mut err).await;
-    for line in String::from_utf8_lossy(&err).lines() {
+    let (mut out, mut err) = (Bounded::default(), Bounded::default());
+    let carried = carry(destination, words, &mut out, &mut err);
+    let code = timeout(ANSWER_TIME, carried).await;
+    let code = code.unwrap_or(Err(CtlError::Slow(ANSWER_TIME.as_secs())));
+    for line in String::from_utf8_lossy(&err.0).lines() {
         eprintln!("{}", edged_evidence::printable(line));
     }
     match code? {
-        0 => Ok(out),
+        0 => Ok(out.0),
         code => Err(CtlError::Failed(code)),
+    }
+}
+
+/// What a verb answers, whatever its exit code; its complaints are not wanted.
+pub(crate) async fn said(
+    destination: &Destination,
+    words: Vec<String>,
+) -> Result<Vec<u8>, CtlError> {
+    let mut out = Bounded::default();
+    let carried = carry(destination, words, &mut out, tokio::io::sink());
+    let carried = timeout(ANSWER_TIME, carried).await;
+    carried.unwrap_or(Err(CtlError::Slow(ANSWER_TIME.as_secs())))?;
+    Ok(out.0)
+}
+
+/// What a box may say that is not believed yet.
+#[derive(Debug, Default)]
+struct Bounded(Vec<u8>);
+
+impl AsyncWrite for Bounded {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.0.len().saturating_add(bytes.len()) > ANSWER {
+            return Poll::Ready(Err(io::Error::other("the box says more than any does")));
+        }
+        this.0.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 

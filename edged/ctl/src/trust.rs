@@ -19,6 +19,9 @@ use edged_evidence::{
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::de::DeserializeOwned;
 
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+
 use crate::args::Destination;
 use crate::enrolled::Enrolled;
 use crate::error::CtlError;
@@ -50,6 +53,8 @@ pub(crate) enum TrustError {
     NotOpened,
     #[error("the maker's certificate is for another key than the TPM's endorsement key")]
     Certificate,
+    #[error("what the box shows as the maker's certificate is none")]
+    NoCertificate,
     #[error("the kernel gives no randomness")]
     Random,
     #[error("a file of evidence needs the nonce that it was asked with: --nonce HEX")]
@@ -89,7 +94,7 @@ pub(crate) enum Output {
 pub(crate) enum TrustVerb {
     /// Have the box prove that its attestation key is in its TPM, and remember both.
     Enrol {
-        /// Forget what was remembered of another TPM.
+        /// Forget what was remembered of this box: another TPM, or a machine that was rightly changed.
         #[arg(long)]
         replace: bool,
     },
@@ -172,11 +177,8 @@ async fn enrol(destination: &Destination, replace: bool) -> Result<(), CtlError>
         return Err(TrustError::NoAttestationKey.into());
     }
     let point = endorsement.point().unwrap_or([0; 65]);
-    if let Some(certificate) = &identity.certificate
-        && !certificate.windows(point.len()).any(|part| part == point)
-    {
-        return Err(TrustError::Certificate.into());
-    }
+    let certificate = identity.certificate.as_deref();
+    let issuer = certificate.map(|der| issuer(der, &point)).transpose()?;
     let secret = random()?;
     let credential =
         Credential::make(&endorsement, &key.name(), &secret).map_err(TrustError::from)?;
@@ -187,7 +189,7 @@ async fn enrol(destination: &Destination, replace: bool) -> Result<(), CtlError>
         return Err(TrustError::NotOpened.into());
     }
     let enrolled = match known {
-        Some(known) if known.identity == identity => known,
+        Some(known) if known.identity == identity && !replace => known,
         Some(_) if !replace => return Err(TrustError::OtherIdentity.into()),
         _ => Enrolled {
             identity,
@@ -196,9 +198,12 @@ async fn enrol(destination: &Destination, replace: bool) -> Result<(), CtlError>
         },
     };
     enrolled.write(&destination.target)?;
-    let certificate = match enrolled.identity.certificate {
-        Some(_) => "the TPM's maker has one for the endorsement key; compare its issuer",
-        None => "none: compare the endorsement key with what the box's maker says",
+    let certificate = match issuer {
+        Some(issuer) => format!(
+            "for the endorsement key, and says that {} made it; whether it did is not verified here",
+            printable(&issuer)
+        ),
+        None => "none: compare the endorsement key with what the box's maker says".to_owned(),
     };
     let text = format!(
         "endorsement key  {}\nattestation key  {}\ncertificate      {certificate}\n",
@@ -207,6 +212,18 @@ async fn enrol(destination: &Destination, replace: bool) -> Result<(), CtlError>
     );
     io::stdout().write_all(text.as_bytes())?;
     Ok(())
+}
+
+/// Whom a certificate of this key names as its issuer. Its signature is for who has the authorities of TPMs' makers.
+fn issuer(der: &[u8], point: &[u8; 65]) -> Result<String, TrustError> {
+    let certificate = Certificate::from_der(der).map_err(|_| TrustError::NoCertificate)?;
+    let certificate = certificate.tbs_certificate();
+    let key = &certificate.subject_public_key_info().subject_public_key;
+    if key.raw_bytes() == point {
+        Ok(certificate.issuer().to_string())
+    } else {
+        Err(TrustError::Certificate)
+    }
 }
 
 async fn attest(destination: &Destination, nonce: &Nonce) -> Result<Evidence, CtlError> {

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::args::Destination;
 use crate::error::CtlError;
-use crate::session::{carry, perform};
+use crate::session::{carry, perform, said};
 
 /// The option, which the box does not hear.
 const WAIT: &str = "--wait";
@@ -77,8 +77,7 @@ impl Waiting {
 /// How it stands. A verb that ends with 1 is an answer too.
 async fn look(destination: &Destination) -> Result<UpdateView, CtlError> {
     let words = ["update", "status", "-o", "json"].map(str::to_owned);
-    let mut answer = Vec::new();
-    carry(destination, words.into(), &mut answer, tokio::io::sink()).await?;
+    let answer = said(destination, words.into()).await?;
     // A box that is on its way down or up may have said something else.
     serde_json::from_slice(&answer).map_err(|_| CtlError::Lost)
 }
@@ -135,7 +134,11 @@ fn under_way(view: &UpdateView) -> String {
 fn passes(error: &CtlError) -> bool {
     matches!(
         error,
-        CtlError::Connect { .. } | CtlError::Ssh(_) | CtlError::Lost | CtlError::Refused
+        CtlError::Connect { .. }
+            | CtlError::Ssh(_)
+            | CtlError::Lost
+            | CtlError::Slow(_)
+            | CtlError::Refused
     )
 }
 

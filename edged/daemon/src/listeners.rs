@@ -168,9 +168,14 @@ async fn ssh(config: &Config, trust: &Trust) -> Result<SshServer, BootError> {
         path: public.clone(),
         reason,
     })?;
-    std::fs::write(&public, line).map_err(|source| BootError::File {
-        path: public,
-        source,
-    })?;
+    // Renamed into its place: whatever lay there is not written through.
+    let aside = folder.join("ssh_host_key.pub.new");
+    let _ = std::fs::remove_file(&aside);
+    std::fs::write(&aside, line)
+        .and_then(|()| std::fs::rename(&aside, &public))
+        .map_err(|source| BootError::File {
+            path: public,
+            source,
+        })?;
     Ok(ssh)
 }

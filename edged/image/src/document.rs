@@ -11,7 +11,7 @@ use crate::Refusal;
 /// The largest manifest, index or configuration that is read: what registries accept at most.
 pub const DOCUMENT_MAX: usize = 4 * 1024 * 1024;
 /// The most entries of an index: the largest official images have about 40, attestations included.
-const INDEX_ENTRIES_MAX: usize = 1024;
+pub(crate) const INDEX_ENTRIES_MAX: usize = 1024;
 /// How deep indexes may nest. Builders write an index in an index; nobody needs a third.
 pub(crate) const INDEX_DEPTH_MAX: usize = 2;
 

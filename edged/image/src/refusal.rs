@@ -168,6 +168,12 @@ pub enum Refusal {
     /// An archive as an attack on time.
     #[error("its archive has more than {0} entries")]
     TooManyEntries(usize),
+    /// An archive as an attack on memory.
+    #[error("its archive has more than {0} images and names of images; save fewer at once")]
+    TooManyImages(usize),
+    /// The same by signatures.
+    #[error("its archive has more than {0} signatures; save fewer images at once")]
+    TooManySignatures(usize),
     /// A compression bomb, or simply too much.
     #[error("its archive holds more than {0} bytes")]
     ArchiveTooLarge(u64),

@@ -189,8 +189,22 @@ async fn hostile_archives_are_refused_and_write_nothing_outside() {
         files[4].1 = index.replace("x/app:1", name).into_bytes();
         packed(&files)
     };
+    let listed = |times: usize| {
+        let mut files = honest.clone();
+        let mut index: serde_json::Value = serde_json::from_slice(&files[4].1).unwrap();
+        let manifests = index["manifests"].as_array_mut().unwrap();
+        let entry = manifests[0].clone();
+        manifests.extend((1..times).map(|number| {
+            let mut entry = entry.clone();
+            entry["annotations"]["org.opencontainers.image.ref.name"] =
+                format!("x/app:{}", number + 1).into();
+            entry
+        }));
+        files[4].1 = index.to_string().into_bytes();
+        packed(&files)
+    };
     let whole = packed(&honest);
-    let many: Vec<(String, Vec<u8>)> = (0..=16 * 1024)
+    let many: Vec<(String, Vec<u8>)> = (0..=32 * 1024)
         .map(|number| (format!("f{number}"), Vec::new()))
         .collect();
     let saved = |config: &str| {
@@ -227,6 +241,12 @@ async fn hostile_archives_are_refused_and_write_nothing_outside() {
             named("Package.MEC.internal:443/x:1"),
             |it| *it == Refusal::OfPackages,
         ),
+        ("an index without an end", listed(1025), |it| {
+            matches!(it, Refusal::IndexTooLong { count: 1025, .. })
+        }),
+        ("more names than a box needs", listed(33), |it| {
+            *it == Refusal::TooManyImages(32)
+        }),
         ("a missing layer", packed(&honest[1..]), |it| {
             matches!(it, Refusal::ArchiveLacks(_))
         }),

@@ -299,7 +299,15 @@ async fn a_missing_or_damaged_blob_is_named_and_comes_back_by_a_pull() {
         .unwrap();
     assert_eq!(again.layers, image.layers);
     assert_eq!(store.image(&image.reference).await.unwrap(), image);
-    store.discard(&image.layers[0].digest).await.unwrap();
+    let layer = &image.layers[0].digest;
+    assert!(!store.discard_damaged(layer).await.unwrap(), "it is whole");
+    assert_eq!(store.image(&image.reference).await.unwrap(), image);
+    let path = store.blob_path(layer);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[0] ^= 1;
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    assert!(store.discard_damaged(layer).await.unwrap());
     assert!(matches!(
         store.image(&image.reference).await.unwrap_err(),
         ImageError::BlobMissing { .. }

@@ -33,21 +33,18 @@ fn number(build: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// Refuses an image that is older than what this box has confirmed.
-pub fn check(root: &Path) -> Result<(), String> {
+/// Why this image does not run: it is older than what this box has confirmed.
+pub fn refusal(root: &Path) -> Result<Option<String>, String> {
     let release = of(root)?;
     let Some(mut tpm) = tpm::open()? else {
-        return Ok(());
+        return Ok(None);
     };
     let floor = Counter(&mut tpm)
         .floor()
         .map_err(|error| error.to_string())?;
-    match floor {
-        Some(floor) if release < floor => Err(format!(
-            "this image is release {release} and the box has confirmed {floor}"
-        )),
-        _ => Ok(()),
-    }
+    let floor = floor.filter(|floor| release < *floor);
+    Ok(floor
+        .map(|floor| format!("this image is release {release} and the box has confirmed {floor}")))
 }
 
 /// Makes the counter where there is none, or nobody knows its password any more. It begins with the running release, and

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::system::{RebootCommand, reboot};
@@ -33,21 +34,41 @@ const STUB_FILES: [&str; 3] = [
 const STUB_TO: &str = "/run/systemd";
 /// PCRs of what may be added to an image (UAPI group, Linux TPM PCR registry).
 const ADDITIONS: [(u32, &str); 2] = [(12, "a command line or a credential"), (13, "an extension")];
+/// Before a start that may fail again: less than the watchdog's minute, more than a loop would take.
+const BREATH: Duration = Duration::from_secs(30);
 /// Of everything that is written below /var but not on the data partition: a share of the memory.
 const VAR: &str = "mode=0755,size=10%,nr_inodes=8k";
 /// Of /tmp and of /run.
 const TMP: &str = "mode=1777,size=10%,nr_inodes=8k";
 const RUN: &str = "mode=0755,size=20%,nr_inodes=64k";
 
-/// Starts the box; says why not and turns it off where that fails.
+/// Why a box does not start.
+enum Stop {
+    /// The image, or what lies beside it, must not run here. It will not be another one the next time.
+    Refused(String),
+    /// The hardware or the kernel did not do its part: a TPM may stumble once.
+    Failed(String),
+}
+
+impl From<String> for Stop {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
+}
+
+/// Starts the box; says why not, and turns it off or starts it again where that fails.
 pub fn run() -> ! {
-    let Err(reason) = start();
+    let Err(stop) = start();
+    let (Stop::Refused(reason) | Stop::Failed(reason)) = &stop;
     console::say(&format!("UMEC-INIT-REFUSED: {reason}"));
-    // After B comes A, which is known to be good: a box that is off would wait for somebody to come by.
-    let command = if slot::may_be_b() {
-        RebootCommand::Restart
-    } else {
-        RebootCommand::PowerOff
+    let command = match stop {
+        // After B comes A, which is known to be good: a box that is off would wait for somebody to come by.
+        Stop::Refused(_) if slot::may_be_b() => RebootCommand::Restart,
+        Stop::Refused(_) => RebootCommand::PowerOff,
+        Stop::Failed(_) => {
+            std::thread::sleep(BREATH);
+            RebootCommand::Restart
+        }
     };
     rustix::fs::sync();
     let _ = reboot(command);
@@ -55,7 +76,7 @@ pub fn run() -> ! {
     std::process::exit(1)
 }
 
-fn start() -> Result<Infallible, String> {
+fn start() -> Result<Infallible, Stop> {
     let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     // Debian's kernel has mounted it already if so configured; a second mount of devtmpfs is the same one.
     put("devtmpfs", "/dev", MountFlags::NOSUID, "mode=0755")?;
@@ -71,12 +92,14 @@ fn start() -> Result<Infallible, String> {
     events::copy()?;
     // First use of the TPM: from here on, what is sealed to the boot before the RAM root stays sealed.
     tpm::enter(tpm::Phase::EnterInitrd)?;
-    refuse_additions()?;
-    take_over_stub()?;
+    refuse_additions().map_err(Stop::Refused)?;
+    take_over_stub().map_err(Stop::Refused)?;
     root::mount(Path::new("/root.img"), Path::new(NEW_ROOT))?;
     let build = fs::read_to_string(Path::new(NEW_ROOT).join(BUILD)).unwrap_or_default();
     console::say(&banner(&build));
-    release::check(Path::new(NEW_ROOT))?;
+    if let Some(reason) = release::refusal(Path::new(NEW_ROOT))? {
+        return Err(Stop::Refused(reason));
+    }
     tpm::share()?;
     put("tmpfs", &format!("{NEW_ROOT}/var"), quiet, VAR)?;
     put("tmpfs", &format!("{NEW_ROOT}/tmp"), quiet, TMP)?;
@@ -88,7 +111,7 @@ fn start() -> Result<Infallible, String> {
     if let Err(reason) = memory::compress() {
         console::say(&format!("umec-init: no compressed memory: {reason}"));
     }
-    switch()
+    Ok(switch()?)
 }
 
 fn put(kind: &str, target: &str, flags: MountFlags, options: &str) -> Result<(), String> {

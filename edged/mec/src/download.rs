@@ -13,11 +13,11 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// Redirections that are followed: stores move once or twice, never in circles.
 const REDIRECTIONS: usize = 3;
 
-/// A client for one download.
+/// A client for one download. `https_only`: no redirection leads it to plain HTTP.
 ///
 /// # Errors
 /// rustls' or reqwest's, which is a fault of this build.
-pub fn client() -> Result<Client, Box<dyn std::error::Error>> {
+pub fn client(https_only: bool) -> Result<Client, Box<dyn std::error::Error>> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -28,6 +28,7 @@ pub fn client() -> Result<Client, Box<dyn std::error::Error>> {
     Ok(Client::builder()
         .tls_backend_preconfigured(tls)
         .no_proxy()
+        .https_only(https_only)
         .redirect(redirect::Policy::limited(REDIRECTIONS))
         .connect_timeout(CONNECT_TIME)
         .read_timeout(PAUSE)

@@ -1,21 +1,20 @@
 //! TLS towards https callbacks: rustls with ring; the system's authorities, those of the configuration and the box's own.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
 
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::connect::ConnectError;
 use crate::deliver::NotifyError;
+use crate::steps::Steps;
 
 /// Steps of handshakes at once: one may sign with a key in a TPM, which does one after the other.
 const STEPS: usize = 4;
@@ -34,7 +33,7 @@ pub struct Identity {
 pub(crate) struct Trust {
     extra: Vec<CertificateDer<'static>>,
     certificate: Option<Arc<dyn ResolvesClientCert>>,
-    steps: Semaphore,
+    steps: Steps,
     /// Made for the first https callback: reading the system's authorities takes a while, and most boxes need none.
     config: OnceCell<Arc<ClientConfig>>,
 }
@@ -60,40 +59,21 @@ impl Trust {
         Ok(Self {
             extra,
             certificate,
-            steps: Semaphore::new(STEPS),
+            steps: Steps::new(STEPS),
             config: OnceCell::new(),
         })
     }
 
     /// The client's half of a handshake. Where the server asks for a certificate, making and proving it may wait for the
-    /// TPM: every step happens on a thread of its own, which is given back while the server is waited for.
+    /// TPM.
     pub(crate) async fn shake(
         &self,
         name: ServerName<'static>,
         stream: TcpStream,
     ) -> Result<io::Result<TlsStream<TcpStream>>, ConnectError> {
         let connector = TlsConnector::from(self.config().await?);
-        let mut shaking = connector.connect(name, stream);
-        let ready = Arc::new(Ready::default());
-        let waker = Waker::from(Arc::clone(&ready));
-        loop {
-            let waker = waker.clone();
-            let polled = {
-                // The semaphore is never closed.
-                let _place = self.steps.acquire().await;
-                let step = tokio::task::spawn_blocking(move || {
-                    let polled = Pin::new(&mut shaking).poll(&mut Context::from_waker(&waker));
-                    (shaking, polled)
-                });
-                step.await
-            };
-            match polled {
-                Ok((_, Poll::Ready(shaken))) => return Ok(shaken),
-                Ok((again, Poll::Pending)) => shaking = again,
-                Err(error) => return Ok(Err(io::Error::other(error))),
-            }
-            ready.0.notified().await;
-        }
+        let shaken = self.steps.take(connector.connect(name, stream)).await;
+        Ok(shaken.and_then(|shaken| shaken))
     }
 
     async fn config(&self) -> Result<Arc<ClientConfig>, ConnectError> {
@@ -104,16 +84,6 @@ impl Trust {
                 .map_err(|error| ConnectError::Trust(error.to_string()))?
         };
         self.config.get_or_try_init(make).await.cloned()
-    }
-}
-
-/// Woken while nobody waits, it remembers: a server may answer before the step has ended that asked it.
-#[derive(Default)]
-struct Ready(Notify);
-
-impl Wake for Ready {
-    fn wake(self: Arc<Self>) {
-        self.0.notify_one();
     }
 }
 

@@ -146,6 +146,8 @@ pub(crate) struct Gated<S> {
     stream: S,
     gate: Arc<Gate>,
     timer: Pin<Box<Sleep>>,
+    /// The same for the writer: while a client takes nothing, russh does not read.
+    writing: Pin<Box<Sleep>>,
 }
 
 impl<S> Gated<S> {
@@ -156,7 +158,19 @@ impl<S> Gated<S> {
             stream,
             gate,
             timer: Box::pin(tokio::time::sleep(LOGIN_TIME)),
+            writing: Box::pin(tokio::time::sleep(LOGIN_TIME)),
         }
+    }
+
+    /// Whether the time of a stream that is written to is over.
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(end) = self.gate.lock().end else {
+            return false;
+        };
+        if self.writing.deadline() != end {
+            self.writing.as_mut().reset(end);
+        }
+        self.writing.as_mut().poll(context).is_ready()
     }
 }
 
@@ -196,10 +210,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gated<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_over(context) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_over(context) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -242,6 +262,17 @@ mod tests {
         drop(input);
         intake.push(&[2; 20]);
         assert_eq!(gate.lock().held, 0);
+    }
+
+    #[tokio::test]
+    async fn a_stay_that_is_over_ends_a_writer_whose_client_takes_nothing() {
+        let gate = Arc::new(Gate::default());
+        let (_client, server) = tokio::io::duplex(64);
+        let mut stream = Gated::new(server, Arc::clone(&gate));
+        gate.stay(Some(Duration::from_millis(20)));
+        let ended = stream.write_all(&[7; 1024]);
+        let ended = tokio::time::timeout(LOGIN_TIME / 2, ended).await.unwrap();
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]

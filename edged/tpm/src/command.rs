@@ -111,10 +111,10 @@ impl Command {
         Self::new("remove an index", 0x122, &handles, Vec::new())
     }
 
-    /// `TPM2_NV_Read` of the index's first bytes.
-    pub fn read(index: u32, size: u16) -> Self {
+    /// `TPM2_NV_Read` of the index's first bytes, by whoever speaks for this hierarchy.
+    pub fn read(hierarchy: Hierarchy, index: u32, size: u16) -> Self {
         let parameters = [size.to_be_bytes(), 0_u16.to_be_bytes()].concat();
-        let handles = [Hierarchy::Owner.handle(), index];
+        let handles = [hierarchy.handle(), index];
         Self::new("read an index", 0x14e, &handles, parameters)
     }
 
@@ -241,7 +241,7 @@ mod tests {
                 format!("{}4000000c{index}{empty}", head("1f", "122")),
             ),
             (
-                Command::read(0x0141_0000, 8),
+                Command::read(Hierarchy::Owner, 0x0141_0000, 8),
                 format!("{}40000001{index}{empty}00080000", head("23", "14e")),
             ),
             (

@@ -16,7 +16,7 @@ const BASE: u32 = 0x0141_0001;
 const NEXT: u32 = 0x0141_0002;
 /// Bytes of each.
 const SIZE: u16 = 8;
-/// Most steps of one raise: releases count, they are no dates, and each step is a write to the TPM's own flash.
+/// Most steps of one raise: each is a write to the TPM's own flash, of some 20 ms.
 pub const STEPS: u64 = 1000;
 
 /// The lowest release that starts; `None` where nothing was counted yet.
@@ -102,15 +102,13 @@ impl<D: Read + Write> Counter<'_, D> {
         }
     }
 
-    /// Raises the floor, never lowers it; what it is now.
+    /// Raises the floor by at most [`STEPS`], never lowers it; what it is now.
     ///
     /// # Errors
-    /// The TPM's; or there is no counter, or the step is larger than [`STEPS`].
+    /// The TPM's; or there is no counter.
     pub fn raise(&mut self, to: u64, password: &[u8]) -> Result<u64, TpmError> {
         let mut floor = self.counted()?.ok_or(TpmError::NoCounter)?;
-        if to.saturating_sub(floor) > STEPS {
-            return Err(TpmError::TooFar { floor, to });
-        }
+        let to = to.min(floor.saturating_add(STEPS));
         while floor < to {
             self.0.run(&Command::increment(COUNTER, password))?;
             floor += 1;

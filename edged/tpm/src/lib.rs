@@ -25,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Format one, a handle that is wrong (part 2, 6.6.2): which of them stands in other bits.
 const HANDLE: u32 = 0x08b;
 const HANDLE_BITS: u32 = 0x0bf;
+/// The same for a hierarchy that is switched off.
+const CLOSED: u32 = 0x085;
 /// `TPM_RC_NV_UNINITIALIZED`.
 const UNWRITTEN: u32 = 0x14a;
 
@@ -52,17 +54,6 @@ pub enum TpmError {
         "the box's TPM has no counter of releases; start the box once more, it is made early in a start"
     )]
     NoCounter,
-    /// Too many steps at once.
-    #[error(
-        "release {to} is more than {} above {floor}, which the box has confirmed; releases count, they are no dates",
-        counter::STEPS
-    )]
-    TooFar {
-        /// Where the counter is.
-        floor: u64,
-        /// Where it should go.
-        to: u64,
-    },
     /// Not as the specification has it.
     #[error("the TPM's answer to `{what}` is not understood")]
     Answer {
@@ -75,6 +66,11 @@ impl TpmError {
     /// Whether there is no such handle: an index that nobody has defined.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code & HANDLE_BITS == HANDLE)
+    }
+
+    /// Nobody speaks for this hierarchy any more.
+    fn is_closed(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code & HANDLE_BITS == CLOSED)
     }
 
     /// An index that is defined, and the power failed before it was written.
@@ -109,10 +105,18 @@ impl<D: Read + Write> Tpm<D> {
         })
     }
 
-    /// What an index holds; `None` where there is none, or nothing was written to it.
+    /// What an index holds; `None` where there is none, or nothing was written to it. By the platform as long as that is
+    /// open: its owner is edged, who could give the owner a password.
     fn read<const SIZE: usize>(&mut self, index: u32) -> Result<Option<[u8; SIZE]>, TpmError> {
-        let command = Command::read(index, u16::try_from(SIZE).unwrap_or(u16::MAX));
+        let size = u16::try_from(SIZE).unwrap_or(u16::MAX);
+        let command = Command::read(Hierarchy::Platform, index, size);
         let answer = match self.run(&command) {
+            Err(error) if error.is_closed() => {
+                self.run(&Command::read(Hierarchy::Owner, index, size))
+            }
+            answer => answer,
+        };
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) if error.is_missing() || error.is_unwritten() => return Ok(None),
             Err(error) => return Err(error),

@@ -26,4 +26,4 @@ pub use machine::{
 };
 pub use record::Record;
 pub use refusal::Refusal;
-pub use release::Release;
+pub use release::{LEAP, Release};

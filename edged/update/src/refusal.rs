@@ -79,6 +79,18 @@ pub enum Refusal {
         /// The box's.
         here: Release,
     },
+    /// More than the counter follows.
+    #[error(
+        "the bundle is release {bundle}, more than {leap} above {here}, which this box has confirmed; releases count, they are \
+         no dates",
+        leap = crate::LEAP
+    )]
+    TooFar {
+        /// The bundle's.
+        bundle: Release,
+        /// The box's.
+        here: Release,
+    },
     /// What it writes, the running release could not read after a rollback.
     #[error(
         "after the bundle's release has run, this one cannot read the database again (schema {reads}, and it reads {here}); \

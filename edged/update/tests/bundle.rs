@@ -4,7 +4,9 @@
 
 use std::io::{Cursor, Read};
 
-use edged_update::{Bundle, Here, Intake, Part, Refusal, Release, Schema, SchemaHere, Succession};
+use edged_update::{
+    Bundle, Here, Intake, LEAP, Part, Refusal, Release, Schema, SchemaHere, Succession,
+};
 
 mod made;
 use made::{Draft, KEYS, POLICY_KEY, here, image, image_of};
@@ -141,6 +143,24 @@ fn the_same_release_and_an_older_one_are_refused() {
         let refusal = refused(&draft, &here());
         assert!(matches!(refusal, Refusal::NotNewer { .. }), "{refusal}");
     }
+}
+
+/// The box's TPM counts to it one by one.
+#[test]
+fn a_number_that_is_a_date_is_refused() {
+    let at = |release| {
+        Draft::new()
+            .image(image_of("qemu-aarch64", release))
+            .change(|manifest| manifest.release = Release::new(release))
+    };
+    let farthest = here().release.get() + LEAP;
+    assert!(open(&at(farthest).bytes().1, &here()).is_ok());
+    let refusal = refused(&at(farthest + 1), &here());
+    assert!(matches!(refusal, Refusal::TooFar { .. }), "{refusal}");
+    assert!(
+        refusal.to_string().contains("more than 1000 above 4"),
+        "{refusal}"
+    );
 }
 
 #[test]

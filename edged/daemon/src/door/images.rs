@@ -35,10 +35,17 @@ impl Door {
             }),
             PullEvent::Done => progress.say("unpacking"),
         };
-        self.puller
-            .pull(reference, &tell)
-            .await
-            .map_err(|error| error::image(&error))
+        let pulled = self.puller.pull(reference, &tell).await;
+        // A name that moved on leaves its old image behind, and a pull that found no room what had come.
+        self.tidy().await;
+        pulled.map_err(|error| error::image(&error))
+    }
+
+    /// What nothing reaches any more must not fill the disk. What fails now is tidied up the next time.
+    async fn tidy(&self) {
+        if let Err(error) = tidy(&self.means, &self.mailbox, &self.reader).await {
+            tracing::warn!(%error, "what no image needs is still on the disk");
+        }
     }
 
     pub(super) async fn take_archive(
@@ -47,26 +54,11 @@ impl Door {
         progress: Progress,
     ) -> Result<Vec<ImageView>, PlatformError> {
         progress.say("reading the archive");
-        let images = match edged_image::load(&self.means.images, input, None).await {
-            Ok(images) => images,
-            Err(error) => {
-                // What was refused must not fill the disk: nothing reaches its blobs.
-                if let Err(error) = self.means.images.gc(&self.manifests()).await {
-                    tracing::warn!(%error, "what was refused is still on the disk");
-                }
-                return Err(error::image(&error));
-            }
-        };
+        let loaded = edged_image::load(&self.means.images, input, None).await;
+        // What was refused, and what an archive holds beside its images.
+        self.tidy().await;
+        let images = loaded.map_err(|error| error::image(&error))?;
         Ok(images.iter().map(|image| self.image_view(image)).collect())
-    }
-
-    /// The manifests of all instances.
-    fn manifests(&self) -> Vec<Digest> {
-        let now = self.now();
-        let instances = now.instances.values();
-        instances
-            .map(|status| status.instance.image.manifest.clone())
-            .collect()
     }
 
     /// An image and who uses it.
@@ -105,17 +97,14 @@ impl Door {
             .await
             .map_err(|error| error::image(&error))?
         {
-            match views
-                .iter_mut()
-                .find(|view| view.manifest == image.manifest)
-            {
-                Some(view) => {
-                    // Whoever signed it under one name signed the same bytes.
-                    let voucher = self.means.images.voucher(&image.reference);
-                    view.signed_by = view.signed_by.take().or(voucher.map(|voucher| voucher.key));
-                    view.references.push(image.reference);
-                }
-                None => views.push(self.image_view(&image)),
+            let view = self.image_view(&image);
+            // A row for what was signed and one for what was not: to run a name is judged by how that name came.
+            let same = |other: &&mut ImageView| {
+                (&other.manifest, &other.signed_by) == (&view.manifest, &view.signed_by)
+            };
+            match views.iter_mut().find(same) {
+                Some(row) => row.references.push(image.reference),
+                None => views.push(view),
             }
         }
         Ok(views)
@@ -158,8 +147,14 @@ pub async fn forget(
     reader: &Reader,
     reference: &ImageReference,
 ) -> Result<(), PlatformError> {
+    let removed = means.images.remove(reference).await;
+    removed.map_err(|error| error::image(&error))?;
+    tidy(means, mailbox, reader).await
+}
+
+/// Removes whatever of the store and of the unpacked layers no image and no instance reaches.
+async fn tidy(means: &Means, mailbox: &Mailbox, reader: &Reader) -> Result<(), PlatformError> {
     let failed = |error| error::image(&error);
-    means.images.remove(reference).await.map_err(failed)?;
     let now = Arc::clone(&reader.borrow());
     let instances = now.instances.values();
     let keep: Vec<Digest> = instances
@@ -173,17 +168,22 @@ pub async fn forget(
     for status in now.instances.values() {
         needed.extend(status.instance.image.layers.iter().cloned());
     }
+    let mut all = Ok(());
     for diff_id in means.worker.observe().await?.layers {
-        if !needed.contains(&diff_id) {
-            let order = Command::RemoveLayer {
-                diff_id: diff_id.clone(),
-            };
-            means.worker.order(order).await?;
+        if needed.contains(&diff_id) {
+            continue;
+        }
+        let order = Command::RemoveLayer {
+            diff_id: diff_id.clone(),
+        };
+        match means.worker.order(order).await {
             // A reconciler that has ended needs no news.
-            let _ = mailbox.send(Message::LayerGone(diff_id)).await;
+            Ok(()) => drop(mailbox.send(Message::LayerGone(diff_id)).await),
+            // The others go all the same.
+            Err(error) => all = Err(error.into()),
         }
     }
-    Ok(())
+    all
 }
 
 fn unix_seconds(text: &str) -> Option<u64> {

@@ -217,9 +217,19 @@ impl Means {
             media_type: layer.media_type.as_str().to_owned(),
             diff_id: layer.diff_id.clone(),
         };
-        self.worker
-            .order(worker::Command::UnpackLayer(source))
-            .await
+        let unpacked = self.worker.order(worker::Command::UnpackLayer(source));
+        let unpacked = unpacked.await;
+        if let Err(Failure::Refused(_)) = &unpacked {
+            // A card may lose what it was given. Without the blob, a pull or a load brings it again.
+            match self.images.discard_damaged(&layer.digest).await {
+                Ok(true) => {
+                    tracing::error!(blob = %layer.digest, "a layer's blob was damaged, and is gone");
+                }
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "a layer's blob cannot be looked at"),
+            }
+        }
+        unpacked
     }
 
     async fn grant(

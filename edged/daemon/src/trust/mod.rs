@@ -26,6 +26,8 @@ pub use proof::shown;
 
 /// The sealed host key of the operators' door.
 const HOST_KEY: &str = "ssh";
+/// The broker's, in a file.
+const BROKER_KEY: &str = "broker";
 
 /// Why the box has no keys.
 #[derive(Debug, thiserror::Error)]
@@ -193,6 +195,14 @@ impl Trust {
             }
             .to_owned(),
             fingerprint: self.host_fingerprint().unwrap_or_default(),
+        });
+        // The broker reads its key from a file, whatever else the box has.
+        let path = prepare::tls_folder(&self.config).join("server.key");
+        let broker = FileKey::open(&path, BROKER_KEY).map_err(|error| failed(&error))?;
+        keys.push(KeyView {
+            name: BROKER_KEY.to_owned(),
+            place: "software".to_owned(),
+            fingerprint: Value::of(&broker.public()).to_string(),
         });
         Ok(keys)
     }

@@ -71,7 +71,11 @@ impl Trust {
             Purpose::Ca => ("key of certificates", "makes certificates of this box"),
         };
         if self.keeper.is_some() {
-            let means = format!("what {signs} is in the TPM and cannot leave it");
+            let mut means = format!("what {signs} is in the TPM and cannot leave it");
+            if purpose == Purpose::Tls {
+                // MQTTS and HTTPS have the same names.
+                means += "; the broker's key is a file, and whoever reads it may answer, too, until its certificate ends (at most seven days)";
+            }
             let finding = Finding::new(name, FindingState::Ok, means);
             return self.dated(finding, &format!("tpm/{}.blob", purpose.name()));
         }

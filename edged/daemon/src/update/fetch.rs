@@ -20,7 +20,7 @@ pub(super) async fn open(address: &str) -> Result<Response, PlatformError> {
             "names and passwords have no place in it".to_owned(),
         ));
     }
-    let client = client().map_err(|error| {
+    let client = client(true).map_err(|error| {
         PlatformError::new(
             ErrorKind::Internal,
             format!("nothing can be fetched: {error}"),

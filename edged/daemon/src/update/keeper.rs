@@ -31,6 +31,8 @@ const AGAIN: [Duration; 4] = [
 const FORGETS: Duration = Duration::from_secs(60);
 /// Longest of those pauses.
 const FORGETS_AT_LAST: Duration = Duration::from_secs(60 * 60);
+/// Longest time from the wish to start anew to the end of this process: systemd gives every unit 15 s to end.
+const GOES: Duration = Duration::from_secs(120);
 /// Shortest pause between two looks at a box on trial in which nothing happens.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -322,11 +324,15 @@ impl Keeper {
         }
     }
 
-    /// Starts the box anew; what waits is the end of this process.
+    /// Starts the box anew, which is the end of this process.
     async fn restart(&mut self) {
         let action = Action::Restart;
         match std::fs::write(self.requests.join("reboot"), "") {
-            Ok(()) => std::future::pending().await,
+            Ok(()) => {
+                tokio::time::sleep(GOES).await;
+                let why = "the box was asked to start anew and does not".to_owned();
+                self.fail(action, why);
+            }
             Err(error) => {
                 let why = format!("the box cannot be asked to start anew: {error}");
                 self.fail(action, why);

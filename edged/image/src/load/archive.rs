@@ -6,8 +6,8 @@ use crate::load::intake::Intake;
 use crate::store::CHUNK;
 use crate::{ImageError, Refusal};
 
-/// The most entries: a hundred images of forty layers with three entries each.
-const ENTRIES_MAX: usize = 16 * 1024;
+/// The most entries: as many images as are taken, of as many layers, with three entries each, and an extension of each.
+const ENTRIES_MAX: usize = 32 * 1024;
 /// The most bytes after decompression: more than any box stores, and where a compression bomb ends.
 const ARCHIVE_MAX: u64 = 64 * 1024 * 1024 * 1024;
 /// The largest window of Zstandard that is given memory: 2^25 bytes, above every level but `--ultra`.
@@ -38,11 +38,10 @@ fn entries(source: impl Read, intake: &mut Intake) -> Result<(), ImageError> {
         source,
         left: ARCHIVE_MAX,
     });
-    for (count, entry) in archive
-        .entries()
-        .map_err(|error| failed(&error))?
-        .enumerate()
-    {
+    // Raw: else the crate reads extensions (long names, pax, sparse maps) of any size into memory before it hands out the
+    // entry. What is wanted here has names that need none.
+    let entries = archive.entries().map_err(|error| failed(&error))?;
+    for (count, entry) in entries.raw(true).enumerate() {
         if count >= ENTRIES_MAX {
             return Err(refused(Refusal::TooManyEntries(ENTRIES_MAX)));
         }

@@ -1,10 +1,10 @@
 //! Taking the files of an archive in any order, and making images of them at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use edged_model::{Digest, ImageReference};
-use edged_signature::Statement;
+use edged_signature::{SIGNATURES_MAX, Statement};
 use oci_spec::image::{
     Descriptor, ImageConfiguration, ImageIndex, ImageManifest, ImageManifestBuilder, MediaType,
 };
@@ -12,9 +12,14 @@ use serde::Deserialize;
 
 use super::archive::{SUBJECT, failed};
 use super::naming;
-use crate::document::{Blob, DOCUMENT_MAX, Document, INDEX_DEPTH_MAX, json};
+use crate::document::{Blob, DOCUMENT_MAX, Document, INDEX_DEPTH_MAX, INDEX_ENTRIES_MAX, json};
 use crate::store::{BlobWriter, CHUNK, Judged, Testimony};
 use crate::{Architecture, ContentStore, Image, ImageError, LayerMediaType, Origin, Pin, Refusal};
+
+/// The most images and names of images that an archive gives: what is remembered of one may be a document's 4 MiB.
+const IMAGES_MAX: usize = 32;
+/// The most signatures: each brings a payload of up to 16 KiB.
+const STATEMENTS_MAX: usize = IMAGES_MAX * SIGNATURES_MAX;
 
 /// What an archive has shown so far.
 pub(super) struct Intake {
@@ -157,6 +162,9 @@ impl Intake {
             for name in found.names {
                 naming::free(&name, &found.chain)
                     .map_err(|reason| ImageError::refused(&name, reason))?;
+                if taken.len() >= IMAGES_MAX {
+                    return Err(refused(Refusal::TooManyImages(IMAGES_MAX)));
+                }
                 let image = self.store.read_image(&name, &found.manifest)?;
                 let judge = |signatures| {
                     let (trust, chain) = (self.store.trust(), &found.chain);
@@ -174,7 +182,7 @@ impl Intake {
                 taken.push((image, judged));
             }
         }
-        // Recorded last: an archive is loaded whole or not at all.
+        // Recorded last: what is wrong with one of them refuses all.
         for (image, judged) in &taken {
             let (name, manifest) = (&image.reference, &image.manifest);
             let judged = judged.as_ref();
@@ -213,11 +221,24 @@ impl Intake {
     /// The images of an OCI layout, with the names that it gives them, and its signatures.
     fn read_index(&self, index: &ImageIndex) -> Result<Content, ImageError> {
         let refused = |reason| ImageError::refused(SUBJECT, reason);
+        let count = index.manifests().len();
+        if count > INDEX_ENTRIES_MAX {
+            return Err(refused(Refusal::IndexTooLong {
+                count,
+                limit: INDEX_ENTRIES_MAX,
+            }));
+        }
         let mut content = Content::default();
+        let mut heard = BTreeSet::new();
         for entry in index.manifests() {
             let (chain, digest, manifest) = self.descend(entry)?;
             if is_of_signatures(&manifest) {
-                content.statements.extend(self.statements(&digest)?);
+                if heard.insert(digest.clone()) {
+                    content.statements.extend(self.statements(&digest)?);
+                }
+                if content.statements.len() > STATEMENTS_MAX {
+                    return Err(refused(Refusal::TooManySignatures(STATEMENTS_MAX)));
+                }
                 continue;
             }
             content.images.push(Found {

@@ -1,7 +1,7 @@
 //! Writing a blob: hashed, counted and written in one pass, and under its name only when it is whole.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,6 +60,18 @@ impl Hash {
 
     fn finish(self) -> Digest {
         digest(&self.0.finish())
+    }
+}
+
+/// The digest of all that a reader gives.
+pub(super) fn digest_of_all(mut reader: impl Read) -> io::Result<Digest> {
+    let mut hash = Hash::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match reader.read(&mut chunk)? {
+            0 => return Ok(hash.finish()),
+            length => hash.0.update(chunk.get(..length).unwrap_or_default()),
+        }
     }
 }
 

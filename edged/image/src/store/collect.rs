@@ -31,7 +31,7 @@ impl ContentStore {
     /// that broke off a day ago. `keep`: manifests of all instances.
     ///
     /// # Errors
-    /// A folder cannot be read or a file cannot be removed; everything still needed is there.
+    /// A folder or the manifest of an image cannot be read, or a file cannot be removed; everything still needed is there.
     pub async fn gc(&self, keep: &[Digest]) -> Result<Collected, ImageError> {
         let (store, keep) = (self.clone(), keep.to_vec());
         blocking(move || store.collect(&keep)).await
@@ -41,7 +41,7 @@ impl ContentStore {
         let doomed = {
             // Held while deciding: a blob pinned after this is looked for again by whoever pinned it, and not found.
             let ledger = self.ledger();
-            let live = self.live(&ledger, keep);
+            let live = self.live(&ledger, keep)?;
             self.set_aside(&ledger, &live)?
         };
         let mut collected = Collected::default();
@@ -54,7 +54,7 @@ impl ContentStore {
         Ok(collected)
     }
 
-    fn live(&self, ledger: &Ledger, keep: &[Digest]) -> BTreeSet<Digest> {
+    fn live(&self, ledger: &Ledger, keep: &[Digest]) -> Result<BTreeSet<Digest>, ImageError> {
         let mut live: BTreeSet<Digest> = ledger.pins.keys().cloned().collect();
         live.extend(ledger.index.testimonies().cloned());
         let indexed = ledger
@@ -66,14 +66,16 @@ impl ContentStore {
         for manifest in manifests {
             match self.reach(&manifest) {
                 Ok(blobs) => live.extend(blobs),
-                // Without its manifest an image cannot be used, so nothing else of it is worth keeping.
-                Err(error) => {
+                // Without its manifest an image cannot be used, so nothing else of it is worth keeping. What cannot be read
+                // now (a card that stumbles, no descriptor left) may be tomorrow.
+                Err(error @ (ImageError::BlobMissing { .. } | ImageError::Refused { .. })) => {
                     warn!(%manifest, %error, "a manifest in use cannot be read; only itself is kept");
                 }
+                Err(error) => return Err(error),
             }
             live.insert(manifest);
         }
-        live
+        Ok(live)
     }
 
     fn reach(&self, manifest: &Digest) -> Result<Vec<Digest>, ImageError> {

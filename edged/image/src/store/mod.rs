@@ -199,18 +199,23 @@ impl ContentStore {
         blocking(move || store.ledger().index.remove(&reference)).await
     }
 
-    /// Throws a blob away that somebody found damaged (the worker, when a layer did not unpack to its `diff_id`), so
-    /// that the next pull or load brings it again.
+    /// Reads a blob that somebody could not use (the worker, when a layer did not unpack) and throws it away where it is
+    /// not what its name says, so that the next pull or load brings it again; whether it was.
     ///
     /// # Errors
-    /// It cannot be removed.
-    pub async fn discard(&self, digest: &Digest) -> Result<(), ImageError> {
-        let path = self.blob_path(digest);
-        blocking(move || match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(ImageError::file("remove", &path)(error))
+    /// It cannot be read or removed.
+    pub async fn discard_damaged(&self, digest: &Digest) -> Result<bool, ImageError> {
+        let (path, digest) = (self.blob_path(digest), digest.clone());
+        blocking(move || {
+            let file = match File::open(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+                opened => opened.map_err(ImageError::file("open", &path))?,
+            };
+            if blob::digest_of_all(file).map_err(ImageError::file("read", &path))? == digest {
+                return Ok(false);
             }
-            _ => Ok(()),
+            fs::remove_file(&path).map_err(ImageError::file("remove", &path))?;
+            Ok(true)
         })
         .await
     }

@@ -18,6 +18,8 @@ const SECTOR: usize = 512;
 /// Written to the end of a partition before anything else is: between emptying and writing the headers, cryptsetup fills
 /// the place of the keys with noise, and whoever loses power then must not take that for somebody's data.
 const MARK: &[u8; 16] = b"umec is making!\n";
+/// Where ext4 has its superblock (kernel documentation, filesystems/ext4).
+const SUPERBLOCK: std::ops::Range<usize> = 1024..2048;
 /// Of the first header and of the second.
 const MAGIC: &[u8] = b"LUKS\xba\xbe";
 const SECOND_MAGIC: &[u8] = b"SKUL\xba\xbe";
@@ -52,6 +54,22 @@ pub fn read(device: &Path) -> Result<State, String> {
         let at = place_of_mark(&mut file)?;
         file.read_exact_at(&mut mark, at)?;
         Ok(state(&head, mark == *MARK))
+    };
+    look().map_err(|error: io::Error| format!("cannot read {}: {error}", device.display()))
+}
+
+/// Whether an ext4 of ours was begun here and never whole: mke2fs writes the superblock last (e2fsprogs, ext2fs_flush), and no
+/// program of the box can take it away. Nothing was ever kept in it.
+pub fn is_unfinished(device: &Path) -> Result<bool, String> {
+    let look = || {
+        let mut file = File::open(device)?;
+        let mut superblock = [0; SUPERBLOCK.end - SUPERBLOCK.start];
+        let at = u64::try_from(SUPERBLOCK.start).map_err(io::Error::other)?;
+        file.read_exact_at(&mut superblock, at)?;
+        let mut mark = [0; MARK.len()];
+        let at = place_of_mark(&mut file)?;
+        file.read_exact_at(&mut mark, at)?;
+        Ok(mark == *MARK && superblock.iter().all(|byte| *byte == 0))
     };
     look().map_err(|error: io::Error| format!("cannot read {}: {error}", device.display()))
 }
@@ -144,6 +162,22 @@ mod tests {
         let mut first_version = header(MAKING);
         first_version[7] = 1;
         assert_eq!(state(&first_version, true), State::Foreign);
+    }
+
+    #[test]
+    fn a_file_system_that_was_cut_before_its_superblock_is_made_again_and_a_whole_one_never() {
+        let folder = tempfile::tempdir().unwrap();
+        let device = folder.path().join("device");
+        let file = File::create(&device).unwrap();
+        file.set_len(1 << 20).unwrap();
+        assert!(!is_unfinished(&device).unwrap(), "nobody began");
+        mark(&device).unwrap();
+        // Descriptors of groups, which come before the superblock.
+        file.write_all_at(&[7; 20 << 10], 4096).unwrap();
+        assert_eq!(read(&device).unwrap(), State::Foreign);
+        assert!(is_unfinished(&device).unwrap());
+        file.write_all_at(&[0x53, 0xef], 1024 + 56).unwrap();
+        assert!(!is_unfinished(&device).unwrap(), "somebody may use it");
     }
 
     #[test]

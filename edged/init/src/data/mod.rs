@@ -94,7 +94,7 @@ fn open(policy: Policy) -> Result<Outcome, String> {
     match policy {
         Policy::Plain => plain(&device),
         Policy::Sealed if !tpm::present() => Err(
-            "this box has no TPM and its image keeps data only where one seals the key; build the image with --without-tpm to do without"
+            "this box has no TPM and its image keeps data only where one seals the key; fit one"
                 .to_owned(),
         ),
         Policy::Sealed => sealed(&device),
@@ -136,20 +136,22 @@ fn sealed(device: &Path) -> Result<Outcome, String> {
 
 fn plain(device: &Path) -> Result<Outcome, String> {
     let name = device.display().to_string();
+    let is_unfinished = header::is_unfinished(device)?;
     let outcome = match header::read(device)? {
-        State::Empty => {
+        State::Ready { .. } => {
+            return Err(format!(
+                "{name} is encrypted, and this board has no TPM that opens it"
+            ));
+        }
+        state if state == State::Empty || is_unfinished => {
+            header::mark(device)?;
             volume::make(&name)?;
             Outcome::Made
         }
         // ext4 is foreign to the reader of LUKS headers; the mount says whether it is one.
-        State::Foreign => {
+        State::Empty | State::HalfMade | State::Foreign => {
             volume::check(&name)?;
             Outcome::Opened
-        }
-        State::HalfMade | State::Ready { .. } => {
-            return Err(format!(
-                "{name} is encrypted, and this image was built with --without-tpm"
-            ));
         }
     };
     volume::mount(device)?;

@@ -1,11 +1,13 @@
 //! Content that the node fetches itself (`appPkgPath`): for orchestrators alone, who may name any host.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mec_api::Problem;
 use reqwest::Url;
 
 use super::arrival::{Arrival, fits};
+use super::record::Stage;
 use super::{PackageId, PackageManagement};
 use crate::Platform;
 use crate::download::{client, innermost};
@@ -38,11 +40,23 @@ pub(super) fn source(text: &str) -> Result<Url, Problem> {
 impl<P: Platform> PackageManagement<P> {
     /// Fetches the content of an announced package; the package tells the result.
     pub(super) async fn fetch(self, id: PackageId, from: Url) {
-        let mut arrival = match self.receive(&id).await {
+        // It was answered that this comes: where others come, it waits for them. Never closed.
+        let Ok(place) = Arc::clone(&self.0.packages.arriving).acquire_owned().await else {
+            return;
+        };
+        let mut arrival = match self.receive_at(place, &id).await {
             Ok(arrival) => arrival,
             Err(problem) => {
                 tracing::info!(package = %id, reason = problem.detail(), "a package is not fetched");
-                return;
+                // Somebody may have sent it meanwhile, and then nothing is wrong with it.
+                let told = self
+                    .0
+                    .packages
+                    .change(&self.0.store(), &id, |package, _| match package.stage {
+                        Stage::Created => Ok(package.refused(&problem)),
+                        _ => Err(problem.clone()),
+                    });
+                return drop(told);
             }
         };
         let fetched = tokio::time::timeout(FETCH_TIME, transfer(&mut arrival, from)).await;
@@ -63,7 +77,7 @@ impl<P: Platform> PackageManagement<P> {
 }
 
 async fn transfer<P: Platform>(arrival: &mut Arrival<P>, from: Url) -> Result<(), Problem> {
-    let client = client().map_err(|error| {
+    let client = client(from.scheme() == "https").map_err(|error| {
         tracing::error!(%error, "packages cannot be fetched");
         Problem::internal("packages cannot be fetched; upload this one")
     })?;

@@ -25,6 +25,7 @@ use edged_package::{Algorithm, Hash};
 use mec_api::Problem;
 use mec_api::package_management::NotificationType;
 use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 pub(crate) use arrival::hex;
@@ -194,6 +195,15 @@ impl<P: Platform> PackageManagement<P> {
                 "{ARRIVALS} packages come already; try again when one is done"
             ))
         })?;
+        self.receive_at(place, id).await
+    }
+
+    /// The same, in a place that somebody waited for.
+    async fn receive_at(
+        &self,
+        place: OwnedSemaphorePermit,
+        id: &PackageId,
+    ) -> Result<Arrival<P>, Problem> {
         let package = self.0.packages.change(&self.0.store(), id, |package, _| {
             match package.stage {
                 Stage::Created => Ok(StoredPackage {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use edged_model::{AppName, ImageReference, PACKAGE_REGISTRY};
 use edged_package::{
@@ -21,6 +21,8 @@ use crate::Platform;
 
 /// What a refused package's problem is called.
 const REFUSED: &str = "The package is refused";
+/// Longest pull of a package's image, 8 GiB over 10 Mbit/s: one that drips must not hold up every other package.
+const PULL_TIME: Duration = Duration::from_secs(2 * 60 * 60);
 /// Characters of an application's name in the name of its image.
 const NAME_MAX: usize = 64;
 
@@ -142,7 +144,15 @@ impl<P: Platform> PackageManagement<P> {
     ) -> Result<(), Problem> {
         let platform = &self.mec().platform;
         let brought = match source {
-            ImageSource::Registry(..) => platform.pull_image(reference.clone()).await,
+            ImageSource::Registry(..) => {
+                let pulled = platform.pull_image(reference.clone());
+                let pulled = tokio::time::timeout(PULL_TIME, pulled).await;
+                pulled.unwrap_or_else(|_| {
+                    Err(Problem::unprocessable(
+                        "its image took longer than two hours; `pull` it, then send the package again",
+                    ))
+                })
+            }
             ImageSource::Inside(_) => {
                 let archive = self.folder().image(id);
                 platform.load_image(archive, reference.clone()).await
@@ -194,8 +204,9 @@ fn examine(folder: &Folder, id: &PackageId, trust: &Trust) -> Result<Examined, P
     )?;
     let archive = File::create(folder.definitions(id)).map_err(|error| disk(&error))?;
     package
-        .write_definitions(BufWriter::new(archive))
+        .write_definitions(BufWriter::new(&archive))
         .map_err(|error| of_package(&error))?;
+    archive.sync_all().map_err(|error| disk(&error))?;
     let inside = match package.image() {
         ImageSource::Inside(path) => Some(path.as_str()),
         ImageSource::Registry(..) => None,

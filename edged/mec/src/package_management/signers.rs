@@ -47,13 +47,19 @@ pub(super) fn trust_of(facts: &Facts) -> Result<Trust, Problem> {
     })
 }
 
-/// What the folder holds; an absent folder trusts nobody.
-fn trust(folder: &Path) -> Result<Trust, Problem> {
+/// The certificates of the folder; an absent one has none.
+fn text_of(folder: &Path) -> Result<String, Problem> {
     let mut text = String::new();
     for path in files(folder).map_err(|error| disk(&error))? {
         text += &fs::read_to_string(&path).map_err(|error| disk(&error))?;
         text.push('\n');
     }
+    Ok(text)
+}
+
+/// What the folder holds; an absent folder trusts nobody.
+fn trust(folder: &Path) -> Result<Trust, Problem> {
+    let text = text_of(folder)?;
     if text.trim().is_empty() {
         return Ok(Trust::default());
     }
@@ -186,6 +192,9 @@ impl<P: Platform> PackageManagement<P> {
                 "{SIGNERS} signers are trusted already; trust the authority that issued them"
             )));
         }
+        // All of them are read as one: what does not fit beside the others would leave no package taken at all.
+        let together = [text_of(&self.mec().facts.signers)?, pem.to_owned()].concat();
+        Trust::from_pem(&together).map_err(|error| Problem::conflict(error.to_string()))?;
         fs::create_dir_all(&self.mec().facts.signers)
             .and_then(|()| write_durably(&path, pem.as_bytes(), 0o644))
             .map_err(|error| disk(&error))?;

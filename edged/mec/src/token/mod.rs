@@ -28,6 +28,9 @@ pub const LIFETIME_S: u64 = 900;
 const AUDIENCE: &str = "mec";
 /// Seconds that two clocks of one box may differ: none; verification and issue read the same clock.
 const LEEWAY_S: u64 = 0;
+/// Seconds that the clock may be set back by before tokens from its future count no more: NTP steps by seconds, and a token
+/// lives so much longer at most.
+const STEP_BACK_S: u64 = 60;
 /// Tokens remembered as good: some for each application that a box can hold; 1 MiB at most.
 const KNOWN_MAX: usize = 1024;
 
@@ -65,8 +68,22 @@ pub struct Tokens {
     origin: Origin,
     verify: DecodingKey,
     signing: Semaphore,
-    /// Tokens whose signature was good, and the second they end: a signature costs more than the rest of a request.
-    known: Mutex<HashMap<String, (Access, u64)>>,
+    /// Tokens whose signature was good, and when: a signature costs more than the rest of a request.
+    known: Mutex<HashMap<String, (Access, Life)>>,
+}
+
+/// From when to when a token counts, Unix seconds.
+#[derive(Debug, Clone, Copy)]
+struct Life {
+    from: u64,
+    until: u64,
+}
+
+impl Life {
+    /// Not before it was issued either: a box's clock may go back by years, and what was issued before would live as long.
+    fn includes(self, now: u64) -> bool {
+        self.from <= now.saturating_add(STEP_BACK_S) && now < self.until
+    }
 }
 
 impl std::fmt::Debug for Tokens {
@@ -120,7 +137,16 @@ impl Tokens {
         app: Option<AppClaim>,
         lifetime_s: u64,
     ) -> Result<String, TokenError> {
-        let now = now();
+        self.issue_at(now(), access, app, lifetime_s)
+    }
+
+    fn issue_at(
+        &self,
+        now: u64,
+        access: &Access,
+        app: Option<AppClaim>,
+        lifetime_s: u64,
+    ) -> Result<String, TokenError> {
         let (sub, scope) = match access {
             Access::Instance(id) => (id.to_string(), SCOPE_INSTANCE),
             Access::All => ("operator".to_owned(), SCOPE_ALL),
@@ -180,25 +206,28 @@ impl Tokens {
     pub fn verify(&self, token: &str) -> Option<Access> {
         let now = now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((access, ends)) = known.get(token) {
-            if now < *ends {
+        if let Some((access, life)) = known.get(token) {
+            if life.includes(now) {
                 return Some(access.clone());
             }
             known.remove(token);
             return None;
         }
-        let (access, ends) = self.read(token)?;
+        let (access, life) = self.read(token)?;
+        if !life.includes(now) {
+            return None;
+        }
         if known.len() >= KNOWN_MAX {
-            known.retain(|_, (_, ends)| now < *ends);
+            known.retain(|_, (_, life)| life.includes(now));
         }
         if known.len() >= KNOWN_MAX {
             known.clear();
         }
-        known.insert(token.to_owned(), (access.clone(), ends));
+        known.insert(token.to_owned(), (access.clone(), life));
         Some(access)
     }
 
-    fn read(&self, token: &str) -> Option<(Access, u64)> {
+    fn read(&self, token: &str) -> Option<(Access, Life)> {
         let mut rules = Validation::new(Algorithm::ES256);
         rules.set_audience(&[AUDIENCE]);
         rules.set_issuer(&[&self.issuer]);
@@ -211,7 +240,11 @@ impl Tokens {
             SCOPE_INSTANCE => Access::Instance(claims.sub.parse().ok()?),
             _ => return None,
         };
-        Some((access, claims.exp))
+        let life = Life {
+            from: claims.iat,
+            until: claims.exp,
+        };
+        Some((access, life))
     }
 }
 
@@ -255,6 +288,21 @@ mod tests {
         let token = first.issue(&access, None, LIFETIME_S).unwrap();
         let again = Tokens::open(&folder.path().join("key"), "a").unwrap();
         assert_eq!(again.verify(&token), Some(access));
+    }
+
+    #[test]
+    fn a_token_from_a_time_that_the_clock_has_left_lets_nobody_in() {
+        let (_folder, own) = tokens("a");
+        let year = 365 * 86_400;
+        let ahead = own.issue_at(now() + year, &Access::All, None, 60).unwrap();
+        assert_eq!(own.verify(&ahead), None, "it would live for a year");
+        let step = own.issue_at(now() + 2, &Access::All, None, 60).unwrap();
+        assert_eq!(own.verify(&step), Some(Access::All), "NTP steps by seconds");
+        let life = Life {
+            from: year,
+            until: year + 60,
+        };
+        assert!(life.includes(year) && !life.includes(year - 61) && !life.includes(year + 60));
     }
 
     #[test]
@@ -347,7 +395,14 @@ mod tests {
         let (_folder, tokens) = tokens("a");
         let token = tokens.issue(&Access::All, None, 60).unwrap();
         assert_eq!(tokens.verify(&token), Some(Access::All));
-        tokens.known.lock().unwrap().get_mut(&token).unwrap().1 = now();
+        tokens
+            .known
+            .lock()
+            .unwrap()
+            .get_mut(&token)
+            .unwrap()
+            .1
+            .until = now();
         assert_eq!(tokens.verify(&token), None);
         for _ in 0..=KNOWN_MAX {
             tokens.verify(&tokens.issue(&Access::All, None, 60).unwrap());

@@ -1,6 +1,8 @@
 //! The mark of the box's volume.
 
-use edged_tpm::{Command, Mark, Volume};
+use std::io::{Read as _, Write as _};
+
+use edged_tpm::{Command, Counter, Mark, Volume};
 
 use crate::swtpm::Swtpm;
 
@@ -54,6 +56,30 @@ fn a_mark_is_taken_up_again_where_the_power_failed_before_the_first_one_was_writ
     assert_eq!(volume.known().unwrap(), None);
     volume.remember(&own).unwrap();
     assert_eq!(volume.known().unwrap(), Some(own));
+}
+
+/// `TPM2_HierarchyChangeAuth` by the owner (part 3, 24.8): edged speaks for it, and an edged that was taken too.
+const OWNER_CLOSES: [u8; 33] = [
+    0x80, 0x02, 0, 0, 0, 33, 0, 0, 0x01, 0x29, 0x40, 0, 0, 0x01, 0, 0, 0, 9, 0x40, 0, 0, 0x09, 0,
+    0, 0, 0, 0, 0, 4, b'm', b'i', b'n', b'e',
+];
+
+#[test]
+fn a_password_of_the_owner_does_not_keep_a_box_from_starting() {
+    let swtpm = Swtpm::new();
+    let mut tpm = swtpm.tpm();
+    let [own, _] = marks();
+    Volume(&mut tpm).remember(&own).unwrap();
+    Counter(&mut tpm).make(4, b"password").unwrap();
+    tpm.0.write_all(&OWNER_CLOSES).unwrap();
+    let mut answer = [0; 64];
+    let length = tpm.0.read(&mut answer).unwrap();
+    assert_eq!(answer[..length].get(6..10), Some([0; 4].as_slice()));
+    assert_eq!(Volume(&mut tpm).known().unwrap(), Some(own));
+    assert_eq!(Counter(&mut tpm).floor().unwrap(), Some(4));
+    // Only PID 1 speaks for the platform.
+    tpm.run(&Command::close_platform()).unwrap();
+    Volume(&mut tpm).known().unwrap_err();
 }
 
 #[test]

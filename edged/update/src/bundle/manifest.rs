@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{FORMAT, GOLDEN_MAX, Here, SBOM_MAX, Succession};
-use crate::{Hash, Refusal, Release};
+use crate::{Hash, LEAP, Refusal, Release};
 
 /// What a bundle says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +113,12 @@ impl Manifest {
         }
         if self.release <= here.release {
             return Err(Refusal::NotNewer {
+                bundle: self.release,
+                here: here.release,
+            });
+        }
+        if self.release.get().saturating_sub(here.release.get()) > LEAP {
+            return Err(Refusal::TooFar {
                 bundle: self.release,
                 here: here.release,
             });

@@ -174,12 +174,12 @@ fn leave(
     (why, restarts, same): (&str, u8, bool),
     world: &World,
 ) -> (State, Action) {
-    let disarmed = !(world.slots.armed || world.slots.trial);
     if world.slots.running == Slot::A {
         return settling(update, Some(why));
     }
     if same {
-        let disarm = !disarmed && world.refusal(Action::Disarm).is_none();
+        // The mark of the trial stays: as long as it is there, PID 1's guard resets a box that does not start anew by itself.
+        let disarm = world.slots.armed && world.refusal(Action::Disarm).is_none();
         let restart = world.or_wait(Action::Restart);
         return (state.clone(), if disarm { Action::Disarm } else { restart });
     }
