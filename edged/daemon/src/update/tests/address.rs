@@ -27,9 +27,9 @@ impl Server {
     fn start(folder: &Path) -> (Self, String) {
         std::fs::write(folder.join("request"), CERTIFICATE).unwrap();
         let words = "req -x509 -config request -newkey rsa:2048 -nodes -days 2 -keyout key -out certificate";
-        let mut make = Command::new("openssl");
-        let made = make.args(words.split(' ')).current_dir(folder).output();
-        assert!(made.unwrap().status.success());
+        let mut request = Command::new("openssl");
+        let certified = request.args(words.split(' ')).current_dir(folder).output();
+        assert!(certified.unwrap().status.success());
         let words = "s_server -accept 127.0.0.1:0 -WWW -cert certificate -key key";
         let mut serve = Command::new("openssl");
         serve.args(words.split(' ')).current_dir(folder);
