@@ -216,7 +216,9 @@ async fn enrol(destination: &Destination, replace: bool) -> Result<(), CtlError>
 
 /// Whom a certificate of this key names as its issuer. Its signature is for who has the authorities of TPMs' makers.
 fn issuer(der: &[u8], point: &[u8; 65]) -> Result<String, TrustError> {
-    let certificate = Certificate::from_der(der).map_err(|_| TrustError::NoCertificate)?;
+    // Makers fill the rest of the TPM's index up with whatever they like.
+    let (certificate, _) =
+        Certificate::from_der_partial(der).map_err(|_| TrustError::NoCertificate)?;
     let certificate = certificate.tbs_certificate();
     let key = &certificate.subject_public_key_info().subject_public_key;
     if key.raw_bytes() == point {

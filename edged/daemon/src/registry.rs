@@ -68,6 +68,16 @@ impl Registry {
         Arc::clone(&self.reader.borrow())
     }
 
+    /// After an image came, or did not.
+    fn tidy(&self, error: Option<&ImageError>) {
+        let which = match error {
+            None => door::Unneeded::Old,
+            Some(ImageError::Full(_)) => door::Unneeded::All,
+            Some(_) => return,
+        };
+        door::tidy_soon(&self.means, &self.mailbox, &self.reader, which);
+    }
+
     async fn wish<T>(
         &self,
         make: impl FnOnce(oneshot::Sender<Result<T, Denied>>) -> Wish,
@@ -349,6 +359,8 @@ impl Platform for Registry {
         // The package's signer was asked by whoever has the package.
         let image = self.means.images.admitted(&spec.image).await;
         let image = image.map_err(|error| of_image(&error))?;
+        // Until the picture has the instance.
+        let _held = self.means.images.hold(&image);
         self.wish(|reply| Wish::Deploy {
             spec: Box::new(spec),
             image: Box::new(image),
@@ -387,6 +399,7 @@ impl Platform for Registry {
             Problem::unavailable("the package's image cannot be read; upload the package again")
         })?;
         let loaded = edged_image::load_as(&self.means.images, file, &name).await;
+        self.tidy(loaded.as_ref().err());
         loaded.map(drop).map_err(|error| of_image(&error))
     }
 
@@ -399,6 +412,7 @@ impl Platform for Registry {
 
     async fn pull_image(&self, reference: ImageReference) -> Result<(), Problem> {
         let pulled = self.puller.pull(&reference, &|_| {}).await;
+        self.tidy(pulled.as_ref().err());
         pulled.map(drop).map_err(|error| of_image(&error))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use edged_console::{ErrorKind, ImageView, PlatformError, Progress, Step};
-use edged_image::{Image, PullEvent};
+use edged_image::{Image, ImageError, PullEvent};
 use edged_model::{AppName, Bytes, Digest, ImageReference};
 use edged_protocol::worker::Command;
 use tokio::io::AsyncRead;
@@ -36,16 +36,18 @@ impl Door {
             PullEvent::Done => progress.say("unpacking"),
         };
         let pulled = self.puller.pull(reference, &tell).await;
-        // A name that moved on leaves its old image behind, and a pull that found no room what had come.
-        self.tidy().await;
+        match &pulled {
+            // A name that moved on leaves its old image behind.
+            Ok(_) => self.tidy(Unneeded::Old),
+            Err(ImageError::Full(_)) => self.tidy(Unneeded::All),
+            Err(_) => {}
+        }
         pulled.map_err(|error| error::image(&error))
     }
 
-    /// What nothing reaches any more must not fill the disk. What fails now is tidied up the next time.
-    async fn tidy(&self) {
-        if let Err(error) = tidy(&self.means, &self.mailbox, &self.reader).await {
-            tracing::warn!(%error, "what no image needs is still on the disk");
-        }
+    /// What nothing reaches any more must not fill the disk. Nobody waits for it; what fails now goes the next time.
+    fn tidy(&self, which: Unneeded) {
+        tidy_soon(&self.means, &self.mailbox, &self.reader, which);
     }
 
     pub(super) async fn take_archive(
@@ -55,8 +57,12 @@ impl Door {
     ) -> Result<Vec<ImageView>, PlatformError> {
         progress.say("reading the archive");
         let loaded = edged_image::load(&self.means.images, input, None).await;
-        // What was refused, and what an archive holds beside its images.
-        self.tidy().await;
+        // What an archive holds beside its images, and all of one that was refused.
+        self.tidy(if loaded.is_ok() {
+            Unneeded::Old
+        } else {
+            Unneeded::All
+        });
         let images = loaded.map_err(|error| error::image(&error))?;
         Ok(images.iter().map(|image| self.image_view(image)).collect())
     }
@@ -149,18 +155,46 @@ pub async fn forget(
 ) -> Result<(), PlatformError> {
     let removed = means.images.remove(reference).await;
     removed.map_err(|error| error::image(&error))?;
-    tidy(means, mailbox, reader).await
+    tidy(means, mailbox, reader, Unneeded::All).await
+}
+
+/// What goes of what nothing reaches.
+#[derive(Debug, Clone, Copy)]
+pub enum Unneeded {
+    /// All of it: somebody made room, or needs it.
+    All,
+    /// What is older than a day: a pull that broke off goes on from what came.
+    Old,
+}
+
+/// As [`tidy`], for nobody who waits.
+pub fn tidy_soon(means: &Means, mailbox: &Mailbox, reader: &Reader, which: Unneeded) {
+    let (means, mailbox, reader) = (means.clone(), mailbox.clone(), reader.clone());
+    tokio::spawn(async move {
+        if let Err(error) = tidy(&means, &mailbox, &reader, which).await {
+            tracing::warn!(%error, "what no image needs is still on the disk");
+        }
+    });
 }
 
 /// Removes whatever of the store and of the unpacked layers no image and no instance reaches.
-async fn tidy(means: &Means, mailbox: &Mailbox, reader: &Reader) -> Result<(), PlatformError> {
+async fn tidy(
+    means: &Means,
+    mailbox: &Mailbox,
+    reader: &Reader,
+    which: Unneeded,
+) -> Result<(), PlatformError> {
     let failed = |error| error::image(&error);
     let now = Arc::clone(&reader.borrow());
     let instances = now.instances.values();
     let keep: Vec<Digest> = instances
         .map(|status| status.instance.image.manifest.clone())
         .collect();
-    means.images.gc(&keep).await.map_err(failed)?;
+    let collected = match which {
+        Unneeded::All => means.images.gc(&keep).await,
+        Unneeded::Old => means.images.gc_old(&keep).await,
+    };
+    collected.map_err(failed)?;
     let images = means.images.images().await.map_err(failed)?;
     let layers = images.into_iter().flat_map(|image| image.layers);
     let mut needed: BTreeSet<Digest> = layers.map(|layer| layer.diff_id).collect();

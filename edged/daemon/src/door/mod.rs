@@ -11,7 +11,7 @@ mod services;
 mod stats;
 mod views;
 
-pub use images::forget as forget_image;
+pub use images::{Unneeded, forget as forget_image, tidy_soon};
 pub use views::{instance as instance_view, status as status_view};
 
 use std::net::IpAddr;
@@ -188,6 +188,8 @@ impl Platform for Door {
             return Err(Denied::NameTaken(spec.name).into());
         }
         let image = self.image_for(&spec.image, &progress).await?;
+        // Until the picture has the instance, a name that moves on would take its blobs away.
+        let held = self.means.images.hold(&image);
         let name = spec.name.clone();
         let id = self
             .wish(|reply| Wish::Deploy {
@@ -204,6 +206,7 @@ impl Platform for Door {
             return Err(error::taken_back(&name));
         };
         let accepted = accepted?;
+        drop(held);
         let Some(wait) = wait else {
             return Ok(self.view(&accepted));
         };

@@ -219,7 +219,9 @@ impl Means {
         };
         let unpacked = self.worker.order(worker::Command::UnpackLayer(source));
         let unpacked = unpacked.await;
-        if let Err(Failure::Refused(_)) = &unpacked {
+        if let Err(Failure::Refused(refusal)) = &unpacked
+            && !refusal.transient
+        {
             // A card may lose what it was given. Without the blob, a pull or a load brings it again.
             match self.images.discard_damaged(&layer.digest).await {
                 Ok(true) => {

@@ -74,7 +74,7 @@ impl Trust {
             let mut means = format!("what {signs} is in the TPM and cannot leave it");
             if purpose == Purpose::Tls {
                 // MQTTS and HTTPS have the same names.
-                means += "; the broker's key is a file, and whoever reads it may answer, too, until its certificate ends (at most seven days)";
+                means += "; the broker's key is a file with the same names, and whoever has read it may answer, too";
             }
             let finding = Finding::new(name, FindingState::Ok, means);
             return self.dated(finding, &format!("tpm/{}.blob", purpose.name()));

@@ -232,8 +232,11 @@ impl Keeper {
             problem: self
                 .failed
                 .last()
-                .map(|failed| failed.why.clone())
-                .filter(|_| !matches!(self.state, State::RollingBack { .. })),
+                .filter(|failed| {
+                    failed.action == Action::Restart
+                        || !matches!(self.state, State::RollingBack { .. })
+                })
+                .map(|failed| failed.why.clone()),
             repaired: self.mirrored,
         });
     }
@@ -327,10 +330,14 @@ impl Keeper {
     /// Starts the box anew, which is the end of this process.
     async fn restart(&mut self) {
         let action = Action::Restart;
-        match std::fs::write(self.requests.join("reboot"), "") {
+        let request = self.requests.join("reboot");
+        // One that was not heard is asked anew.
+        let _ = std::fs::remove_file(&request);
+        match std::fs::write(&request, "") {
             Ok(()) => {
                 tokio::time::sleep(GOES).await;
                 let why = "the box was asked to start anew and does not".to_owned();
+                tracing::error!("update: {why}");
                 self.fail(action, why);
             }
             Err(error) => {

@@ -241,6 +241,9 @@ impl Intake {
                 }
                 continue;
             }
+            if content.images.len() >= IMAGES_MAX {
+                return Err(refused(Refusal::TooManyImages(IMAGES_MAX)));
+            }
             content.images.push(Found {
                 chain,
                 manifest: digest,
@@ -316,6 +319,10 @@ impl Intake {
     fn read_saved(&self, manifests: &[u8], pins: &mut Vec<Pin>) -> Result<Content, ImageError> {
         let refused = |reason| ImageError::refused(SUBJECT, reason);
         let saved: Vec<Saved> = json("manifest.json", manifests).map_err(refused)?;
+        let tags = |image: &Saved| image.repo_tags.as_ref().map_or(0, Vec::len);
+        if saved.len().max(saved.iter().map(tags).sum()) > IMAGES_MAX {
+            return Err(refused(Refusal::TooManyImages(IMAGES_MAX)));
+        }
         let mut content = Content::default();
         for image in saved {
             let names =

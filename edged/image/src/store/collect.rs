@@ -34,15 +34,24 @@ impl ContentStore {
     /// A folder or the manifest of an image cannot be read, or a file cannot be removed; everything still needed is there.
     pub async fn gc(&self, keep: &[Digest]) -> Result<Collected, ImageError> {
         let (store, keep) = (self.clone(), keep.to_vec());
-        blocking(move || store.collect(&keep)).await
+        blocking(move || store.collect(&keep, Duration::ZERO)).await
     }
 
-    fn collect(&self, keep: &[Digest]) -> Result<Collected, ImageError> {
+    /// The same, but for blobs of the last day: a pull that broke off goes on from the layers that came.
+    ///
+    /// # Errors
+    /// As [`ContentStore::gc`].
+    pub async fn gc_old(&self, keep: &[Digest]) -> Result<Collected, ImageError> {
+        let (store, keep) = (self.clone(), keep.to_vec());
+        blocking(move || store.collect(&keep, PARTIAL_KEPT)).await
+    }
+
+    fn collect(&self, keep: &[Digest], spared: Duration) -> Result<Collected, ImageError> {
         let doomed = {
             // Held while deciding: a blob pinned after this is looked for again by whoever pinned it, and not found.
             let ledger = self.ledger();
             let live = self.live(&ledger, keep)?;
-            self.set_aside(&ledger, &live)?
+            self.set_aside(&ledger, &live, spared)?
         };
         let mut collected = Collected::default();
         for path in doomed {
@@ -95,10 +104,12 @@ impl ContentStore {
         &self,
         ledger: &Ledger,
         live: &BTreeSet<Digest>,
+        spared: Duration,
     ) -> Result<Vec<PathBuf>, ImageError> {
         let mut doomed = Vec::new();
-        for (name, path, _) in self.list("blobs/sha256")? {
-            if digest_named(&name).is_some_and(|digest| live.contains(&digest)) {
+        for (name, path, age) in self.list("blobs/sha256")? {
+            let is_live = digest_named(&name).is_some_and(|digest| live.contains(&digest));
+            if is_live || age < spared {
                 continue;
             }
             doomed.push(self.rename_aside(&name, &path)?);

@@ -3,6 +3,7 @@
 use edged_model::Digest;
 
 use super::ContentStore;
+use crate::Image;
 
 /// Keeps one blob from the collector until it is dropped; a blob may be pinned often, and before it is there.
 #[derive(Debug)]
@@ -20,6 +21,15 @@ impl ContentStore {
             store: self.clone(),
             digest: digest.clone(),
         }
+    }
+}
+
+impl ContentStore {
+    /// Pins an image with all that it is made of.
+    pub fn hold(&self, image: &Image) -> Vec<Pin> {
+        let layers = image.layers.iter().map(|layer| &layer.digest);
+        let blobs = [&image.manifest, &image.config].into_iter().chain(layers);
+        blobs.map(|digest| self.pin(digest)).collect()
     }
 }
 

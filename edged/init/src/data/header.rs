@@ -18,6 +18,8 @@ const SECTOR: usize = 512;
 /// Written to the end of a partition before anything else is: between emptying and writing the headers, cryptsetup fills
 /// the place of the keys with noise, and whoever loses power then must not take that for somebody's data.
 const MARK: &[u8; 16] = b"umec is making!\n";
+/// KiB at the end that no file system of a marked partition has.
+const AROUND_MARK: u64 = 64;
 /// Where ext4 has its superblock (kernel documentation, filesystems/ext4).
 const SUPERBLOCK: std::ops::Range<usize> = 1024..2048;
 /// Of the first header and of the second.
@@ -74,12 +76,30 @@ pub fn is_unfinished(device: &Path) -> Result<bool, String> {
     look().map_err(|error: io::Error| format!("cannot read {}: {error}", device.display()))
 }
 
+/// KiB before the mark and what lies around it.
+pub fn before_mark(device: &Path) -> Result<u64, String> {
+    let look = || {
+        let size = File::open(device)?.seek(SeekFrom::End(0))?;
+        Ok((size / 1024).saturating_sub(AROUND_MARK))
+    };
+    look().map_err(|error: io::Error| format!("cannot read {}: {error}", device.display()))
+}
+
 /// Says on a device that a volume of ours is being made on it. It is on the disk afterwards.
 pub fn mark(device: &Path) -> Result<(), String> {
+    put(device, MARK)
+}
+
+/// Says no more that one is being made: it is whole.
+pub fn unmark(device: &Path) -> Result<(), String> {
+    put(device, &[0; MARK.len()])
+}
+
+fn put(device: &Path, mark: &[u8; MARK.len()]) -> Result<(), String> {
     let write = || {
         let mut file = File::options().read(true).write(true).open(device)?;
         let at = place_of_mark(&mut file)?;
-        file.write_all_at(MARK, at)?;
+        file.write_all_at(mark, at)?;
         file.sync_all()
     };
     write().map_err(|error: io::Error| format!("cannot write {}: {error}", device.display()))
@@ -169,7 +189,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let device = folder.path().join("device");
         let file = File::create(&device).unwrap();
-        file.set_len(1 << 20).unwrap();
+        file.set_len(16 << 20).unwrap();
         assert!(!is_unfinished(&device).unwrap(), "nobody began");
         mark(&device).unwrap();
         // Descriptors of groups, which come before the superblock.
@@ -178,6 +198,14 @@ mod tests {
         assert!(is_unfinished(&device).unwrap());
         file.write_all_at(&[0x53, 0xef], 1024 + 56).unwrap();
         assert!(!is_unfinished(&device).unwrap(), "somebody may use it");
+        // What makes it leaves the mark alone.
+        let name = device.display().to_string();
+        super::super::volume::make_before(&name, before_mark(&device).unwrap()).unwrap();
+        assert!(!is_unfinished(&device).unwrap());
+        file.write_all_at(&[0; 1024], 1024).unwrap();
+        assert!(is_unfinished(&device).unwrap(), "mke2fs took the mark away");
+        unmark(&device).unwrap();
+        assert!(!is_unfinished(&device).unwrap());
     }
 
     #[test]

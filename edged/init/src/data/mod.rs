@@ -145,7 +145,8 @@ fn plain(device: &Path) -> Result<Outcome, String> {
         }
         state if state == State::Empty || is_unfinished => {
             header::mark(device)?;
-            volume::make(&name)?;
+            volume::make_before(&name, header::before_mark(device)?)?;
+            header::unmark(device)?;
             Outcome::Made
         }
         // ext4 is foreign to the reader of LUKS headers; the mount says whether it is one.

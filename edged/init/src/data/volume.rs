@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, chown};
 use std::path::Path;
+use std::process::Command;
 
 use rustix::mount::{MountFlags, mount as mount_on};
 
@@ -21,6 +22,15 @@ const CORRECTED: i32 = 1;
 
 /// Makes an empty file system: no time for what start-up does not need, no reserve for a root that writes nothing.
 pub fn make(device: &str) -> Result<(), String> {
+    run(&mut mke2fs(device))
+}
+
+/// The same in the device's first KiB alone: mke2fs empties the last ones of its own first.
+pub fn make_before(device: &str, kib: u64) -> Result<(), String> {
+    run(mke2fs(device).arg(format!("{kib}k")))
+}
+
+fn mke2fs(device: &str) -> Command {
     let mut make = tool("/usr/sbin/mke2fs");
     make.args(["-q", "-F", "-t", "ext4", "-m", "0", "-L", "umec-data"]);
     make.args([
@@ -28,7 +38,7 @@ pub fn make(device: &str) -> Result<(), String> {
         "lazy_itable_init=1,lazy_journal_init=1,nodiscard",
         device,
     ]);
-    run(&mut make)
+    make
 }
 
 /// Repairs what can be repaired without asking.
