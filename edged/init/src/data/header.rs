@@ -60,7 +60,7 @@ pub fn read(device: &Path) -> Result<State, String> {
     look().map_err(|error: io::Error| format!("cannot read {}: {error}", device.display()))
 }
 
-/// Whether an ext4 of ours was begun here and never whole: mke2fs writes the superblock last (e2fsprogs, ext2fs_flush), and no
+/// Whether an ext4 of ours was begun here and never whole: mke2fs writes the superblock last (e2fsprogs, `ext2fs_flush`), and no
 /// program of the box can take it away. Nothing was ever kept in it.
 pub fn is_unfinished(device: &Path) -> Result<bool, String> {
     let look = || {
@@ -193,7 +193,7 @@ mod tests {
         assert!(!is_unfinished(&device).unwrap(), "nobody began");
         mark(&device).unwrap();
         // Descriptors of groups, which come before the superblock.
-        file.write_all_at(&[7; 20 << 10], 4096).unwrap();
+        file.write_all_at(&vec![7; 20 << 10], 4096).unwrap();
         assert_eq!(read(&device).unwrap(), State::Foreign);
         assert!(is_unfinished(&device).unwrap());
         file.write_all_at(&[0x53, 0xef], 1024 + 56).unwrap();
