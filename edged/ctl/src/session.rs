@@ -57,9 +57,7 @@ pub(crate) async fn ask(
     words: Vec<String>,
 ) -> Result<Vec<u8>, CtlError> {
     let (mut out, mut err) = (Bounded::default(), Bounded::default());
-    let carried = carry(destination, words, &mut out, &mut err);
-    let code = timeout(ANSWER_TIME, carried).await;
-    let code = code.unwrap_or(Err(CtlError::Slow(ANSWER_TIME.as_secs())));
+    let code = carry_in_time(destination, words, &mut out, &mut err).await;
     for line in String::from_utf8_lossy(&err.0).lines() {
         eprintln!("{}", edged_evidence::printable(line));
     }
@@ -75,10 +73,19 @@ pub(crate) async fn said(
     words: Vec<String>,
 ) -> Result<Vec<u8>, CtlError> {
     let mut out = Bounded::default();
-    let carried = carry(destination, words, &mut out, tokio::io::sink());
-    let carried = timeout(ANSWER_TIME, carried).await;
-    carried.unwrap_or(Err(CtlError::Slow(ANSWER_TIME.as_secs())))?;
+    carry_in_time(destination, words, &mut out, tokio::io::sink()).await?;
     Ok(out.0)
+}
+
+/// [`carry`], for an answer that is judged here: it comes in a while or not at all.
+async fn carry_in_time(
+    destination: &Destination,
+    words: Vec<String>,
+    out: &mut Bounded,
+    err: impl AsyncWrite + Unpin,
+) -> Result<u8, CtlError> {
+    let carried = timeout(ANSWER_TIME, carry(destination, words, out, err)).await;
+    carried.unwrap_or(Err(CtlError::Slow(ANSWER_TIME.as_secs())))
 }
 
 /// What a box may say that is not believed yet.

@@ -18,7 +18,6 @@ use edged_evidence::{
 };
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::de::DeserializeOwned;
-
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 

@@ -68,14 +68,8 @@ impl Registry {
         Arc::clone(&self.reader.borrow())
     }
 
-    /// After an image came, or did not.
     fn tidy(&self, error: Option<&ImageError>) {
-        let which = match error {
-            None => door::Unneeded::Old,
-            Some(ImageError::Full(_)) => door::Unneeded::All,
-            Some(_) => return,
-        };
-        door::tidy_soon(&self.means, &self.mailbox, &self.reader, which);
+        door::tidy_after(&self.means, &self.mailbox, &self.reader, error);
     }
 
     async fn wish<T>(

@@ -36,18 +36,13 @@ impl Door {
             PullEvent::Done => progress.say("unpacking"),
         };
         let pulled = self.puller.pull(reference, &tell).await;
-        match &pulled {
-            // A name that moved on leaves its old image behind.
-            Ok(_) => self.tidy(Unneeded::Old),
-            Err(ImageError::Full(_)) => self.tidy(Unneeded::All),
-            Err(_) => {}
-        }
+        tidy_after(
+            &self.means,
+            &self.mailbox,
+            &self.reader,
+            pulled.as_ref().err(),
+        );
         pulled.map_err(|error| error::image(&error))
-    }
-
-    /// What nothing reaches any more must not fill the disk. Nobody waits for it; what fails now goes the next time.
-    fn tidy(&self, which: Unneeded) {
-        tidy_soon(&self.means, &self.mailbox, &self.reader, which);
     }
 
     pub(super) async fn take_archive(
@@ -58,11 +53,12 @@ impl Door {
         progress.say("reading the archive");
         let loaded = edged_image::load(&self.means.images, input, None).await;
         // What an archive holds beside its images, and all of one that was refused.
-        self.tidy(if loaded.is_ok() {
+        let which = if loaded.is_ok() {
             Unneeded::Old
         } else {
             Unneeded::All
-        });
+        };
+        tidy_soon(&self.means, &self.mailbox, &self.reader, which);
         let images = loaded.map_err(|error| error::image(&error))?;
         Ok(images.iter().map(|image| self.image_view(image)).collect())
     }
@@ -160,15 +156,27 @@ pub async fn forget(
 
 /// What goes of what nothing reaches.
 #[derive(Debug, Clone, Copy)]
-pub enum Unneeded {
+enum Unneeded {
     /// All of it: somebody made room, or needs it.
     All,
     /// What is older than a day: a pull that broke off goes on from what came.
     Old,
 }
 
+/// After an image came, or did not for this reason.
+pub fn tidy_after(means: &Means, mailbox: &Mailbox, reader: &Reader, error: Option<&ImageError>) {
+    let which = match error {
+        // A name that moved on leaves its old image behind.
+        None => Unneeded::Old,
+        Some(ImageError::Full(_)) => Unneeded::All,
+        // What came of it is where the next pull goes on.
+        Some(_) => return,
+    };
+    tidy_soon(means, mailbox, reader, which);
+}
+
 /// As [`tidy`], for nobody who waits.
-pub fn tidy_soon(means: &Means, mailbox: &Mailbox, reader: &Reader, which: Unneeded) {
+fn tidy_soon(means: &Means, mailbox: &Mailbox, reader: &Reader, which: Unneeded) {
     let (means, mailbox, reader) = (means.clone(), mailbox.clone(), reader.clone());
     tokio::spawn(async move {
         if let Err(error) = tidy(&means, &mailbox, &reader, which).await {

@@ -11,7 +11,7 @@ mod services;
 mod stats;
 mod views;
 
-pub use images::{Unneeded, forget as forget_image, tidy_soon};
+pub use images::{forget as forget_image, tidy_after};
 pub use views::{instance as instance_view, status as status_view};
 
 use std::net::IpAddr;

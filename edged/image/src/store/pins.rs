@@ -22,9 +22,7 @@ impl ContentStore {
             digest: digest.clone(),
         }
     }
-}
 
-impl ContentStore {
     /// Pins an image with all that it is made of.
     pub fn hold(&self, image: &Image) -> Vec<Pin> {
         let layers = image.layers.iter().map(|layer| &layer.digest);

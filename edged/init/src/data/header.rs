@@ -52,10 +52,7 @@ pub fn read(device: &Path) -> Result<State, String> {
         let mut file = File::open(device)?;
         let mut head = vec![0_u8; LOOKED_AT];
         file.read_exact_at(&mut head, 0)?;
-        let mut mark = [0; MARK.len()];
-        let at = place_of_mark(&mut file)?;
-        file.read_exact_at(&mut mark, at)?;
-        Ok(state(&head, mark == *MARK))
+        Ok(state(&head, is_marked(&mut file)?))
     };
     look().map_err(|error: io::Error| format!("cannot read {}: {error}", device.display()))
 }
@@ -68,10 +65,7 @@ pub fn is_unfinished(device: &Path) -> Result<bool, String> {
         let mut superblock = [0; SUPERBLOCK.end - SUPERBLOCK.start];
         let at = u64::try_from(SUPERBLOCK.start).map_err(io::Error::other)?;
         file.read_exact_at(&mut superblock, at)?;
-        let mut mark = [0; MARK.len()];
-        let at = place_of_mark(&mut file)?;
-        file.read_exact_at(&mut mark, at)?;
-        Ok(mark == *MARK && superblock.iter().all(|byte| *byte == 0))
+        Ok(is_marked(&mut file)? && superblock.iter().all(|byte| *byte == 0))
     };
     look().map_err(|error: io::Error| format!("cannot read {}: {error}", device.display()))
 }
@@ -103,6 +97,13 @@ fn put(device: &Path, mark: &[u8; MARK.len()]) -> Result<(), String> {
         file.sync_all()
     };
     write().map_err(|error: io::Error| format!("cannot write {}: {error}", device.display()))
+}
+
+fn is_marked(device: &mut File) -> io::Result<bool> {
+    let mut mark = [0; MARK.len()];
+    let at = place_of_mark(device)?;
+    device.read_exact_at(&mut mark, at)?;
+    Ok(mark == *MARK)
 }
 
 fn place_of_mark(device: &mut File) -> io::Result<u64> {
